@@ -1,0 +1,157 @@
+"""Canonical quantities: what each name means, its unit and the values it may take.
+
+Every law, table, plan and log of this library uses these names for its columns and keyword
+arguments, always as raw SI counts (7e9 parameters, never "7 B").
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, overload
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import ArrayLike, NDArray
+
+Domain = Literal["positive", "fraction", "real"]
+Direction = Literal["lower", "higher"]
+
+
+@dataclass(frozen=True, slots=True)
+class Quantity:
+    """Something that is varied or measured.
+
+    Parameters
+    ----------
+    name : str
+        Column and argument name.
+    meaning, unit : str
+        For documentation, axis labels and error messages.
+    domain : {"positive", "fraction", "real"}
+        ``"positive"`` is > 0, ``"fraction"`` is in [0, 1], ``"real"`` is any finite number.
+    direction : {"lower", "higher"}
+        Which way is better; matters for targets only.
+    bounds : pair of float, optional
+        Declared range of a bounded target such as accuracy; never inferred from values.
+    symbol : str
+        Mathematical symbol used in formulas.
+
+    Examples
+    --------
+    >>> quantity("params").unit, quantity("accuracy").bounds
+    ('count', (0.0, 1.0))
+    """
+
+    name: str
+    meaning: str
+    unit: str
+    domain: Domain = "positive"
+    direction: Direction = "lower"
+    bounds: tuple[float, float] | None = None
+    symbol: str = ""
+
+    @property
+    def label(self) -> str:
+        """Axis label: meaning and unit."""
+        return f"{self.meaning} [{self.unit}]" if self.unit else self.meaning
+
+
+def _score(name: str, meaning: str) -> Quantity:
+    return Quantity(name, meaning, "fraction", "fraction", "higher", (0.0, 1.0))
+
+
+_INPUTS = (
+    Quantity("params", "model parameters", "count", symbol="N"),
+    Quantity("tokens", "training tokens processed", "count", symbol="D"),
+    Quantity("unique_tokens", "distinct training tokens", "count", symbol="U"),
+    Quantity("flops", "training compute", "FLOP", symbol="C"),
+    Quantity("samples", "training samples", "count", symbol="n"),
+    Quantity("steps", "optimiser steps", "count", symbol="S"),
+    Quantity("epochs", "passes over the data", "count"),
+    Quantity("experts", "experts per layer", "count", symbol="E"),
+    Quantity("streams", "parallel streams", "count", symbol="P"),
+    Quantity("vocab_size", "vocabulary size", "count", symbol="V"),
+    Quantity("learning_rate", "peak learning rate", "", symbol=r"\eta"),
+    Quantity("batch_size", "batch size", "tokens", symbol="B"),
+    Quantity("sparsity", "weight sparsity", "fraction", "fraction"),
+    Quantity("granularity", "expert granularity", "", symbol="G"),
+    Quantity("precision_bits", "numerical precision", "bits"),
+    Quantity("width", "model width", "count", symbol="w"),
+    Quantity("depth", "model depth", "count"),
+    Quantity("teacher_loss", "teacher's loss", "nats/token", symbol="L_T"),
+)
+_TARGETS = (
+    Quantity("loss", "test loss", "nats/token", symbol="L"),
+    Quantity("perplexity", "perplexity", ""),
+    Quantity("error", "error rate", "fraction", "fraction", "lower", (0.0, 1.0)),
+    _score("accuracy", "accuracy"),
+    _score("balanced_accuracy", "balanced accuracy"),
+    _score("precision", "precision"),
+    _score("recall", "recall"),
+    _score("f1", "F1 score"),
+    _score("roc_auc", "area under the ROC curve"),
+    _score("ndcg", "normalised discounted cumulative gain"),
+    _score("hit_rate", "hit rate"),
+    Quantity("rmse", "root mean square error", ""),
+    Quantity("mae", "mean absolute error", ""),
+    Quantity("seconds", "wall time", "s"),
+    Quantity("cpu_seconds", "processor time", "s"),
+    Quantity("latency", "inference latency", "s"),
+    Quantity("peak_memory", "peak memory", "bytes"),
+)
+_BY_NAME = {q.name: q for q in _INPUTS + _TARGETS}
+
+INPUT_NAMES = tuple(q.name for q in _INPUTS)
+TARGET_NAMES = tuple(q.name for q in _TARGETS)
+
+
+def quantity(name: str) -> Quantity:
+    """Return the declared quantity, or an undeclared one (any real number) for a new name.
+
+    Parameters
+    ----------
+    name : str
+        Canonical or user-chosen name.
+
+    Examples
+    --------
+    >>> quantity("tokens").domain, quantity("my_knob").domain
+    ('positive', 'real')
+    """
+    known = _BY_NAME.get(name)
+    return known if known is not None else Quantity(name, name, "", "real")
+
+
+@overload
+def training_flops(params: float, tokens: float) -> float: ...
+@overload
+def training_flops(params: ArrayLike, tokens: ArrayLike) -> NDArray[np.float64] | float: ...
+def training_flops(params: ArrayLike, tokens: ArrayLike) -> NDArray[np.float64] | float:
+    """Training compute of a dense model, ``6 N D`` [FLOP], in floating point.
+
+    Integers are converted first: in 64-bit integers ``6 N D`` overflows silently above 9.2e18.
+
+    Parameters
+    ----------
+    params, tokens : array_like
+        Parameters [count] and training tokens [count]; they broadcast.
+
+    Returns
+    -------
+    float or ndarray
+        Two FLOP forward and four backward per parameter and token.
+
+    References
+    ----------
+    Kaplan et al. (2020), arXiv:2001.08361, sec. 2.1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> training_flops(np.int64(70_000_000_000), np.int64(1_400_000_000_000)) == 6 * 7e10 * 1.4e12
+    True
+    """
+    import numpy as np
+
+    product = 6.0 * np.asarray(params, dtype=float) * np.asarray(tokens, dtype=float)
+    return product if product.ndim else float(product)
