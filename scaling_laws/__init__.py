@@ -89,7 +89,7 @@ _HOME = {
     "report": "scaling_laws.reporting",
     "Huber": "scaling_laws.solving.objective",
 }
-__all__ = sorted(_HOME)  # noqa: PLE0605
+__all__ = sorted(_HOME)
 
 
 def __getattr__(name: str) -> Any:

@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, overload
 
+from scaling_laws.errors import DataError
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import ArrayLike, NDArray
@@ -120,6 +122,67 @@ def quantity(name: str) -> Quantity:
     """
     known = _BY_NAME.get(name)
     return known if known is not None else Quantity(name, name, "", "real")
+
+
+def check_values(name: str, values: ArrayLike, domain: Domain | None = None) -> NDArray[np.float64]:
+    """Return ``values`` as finite floats inside the quantity's domain.
+
+    Parameters
+    ----------
+    name : str
+        Quantity the values belong to; names it in the message.
+    values : array_like
+        Numbers, in the quantity's unit.
+    domain : {"positive", "fraction", "real"}, optional
+        Defaults to the declared domain of ``name``.
+
+    Returns
+    -------
+    ndarray of float64
+
+    Raises
+    ------
+    DataError
+        Not numbers, not finite, or outside the domain; the first offending row is named.
+
+    Examples
+    --------
+    >>> check_values("tokens", [10, 20]).tolist()
+    [10.0, 20.0]
+    >>> check_values("tokens", [10, 0])
+    Traceback (most recent call last):
+        ...
+    scaling_laws.errors.DataError: 'tokens' must be positive and finite: row 1 has 0.0. Drop the \
+row or correct the value.
+    """
+    import numpy as np
+
+    try:
+        array = np.asarray(values, dtype=float)
+    except (TypeError, ValueError):
+        raise DataError(
+            f"'{name}' must hold numbers: got {np.asarray(values, dtype=object).ravel()[:1]!r}. "
+            "Convert units such as '70B' to plain counts first."
+        ) from None
+    domain = domain or quantity(name).domain
+    ok = np.isfinite(array)
+    if domain == "positive":
+        ok &= array > 0
+    elif domain == "fraction":
+        ok &= (array >= 0) & (array <= 1)
+    if not ok.all():
+        row = int(np.flatnonzero(~ok.ravel())[0])
+        wanted = {"positive": "positive and finite", "fraction": "in [0, 1]", "real": "finite"}
+        value = float(array.ravel()[row])
+        overflow = domain == "positive" and value < -1e9
+        remedy = (
+            "A count this negative is usually a 64-bit integer overflow: convert to float before "
+            "multiplying."
+            if overflow
+            else "Drop the row or correct the value."
+        )
+        raise DataError(f"'{name}' must be {wanted[domain]}: row {row} has {value}. {remedy}")
+    return array
 
 
 @overload

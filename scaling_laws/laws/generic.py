@@ -1,0 +1,184 @@
+"""Laws over any number of inputs, bound to names at fit time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import combinations_with_replacement
+from typing import Any
+
+import numpy as np
+
+from scaling_laws.laws.family import (
+    Coefficient,
+    Coefs,
+    LawFamily,
+    amplitude,
+    exponent,
+    floor,
+    slope,
+)
+
+_Built = tuple[tuple[Coefficient, ...], dict[str, float]]
+
+
+def _log_linear(*values: Any) -> Any:
+    n = (len(values) - 1) // 2
+    inputs, constant, slopes = values[:n], values[n], values[n + 1 :]
+    return np.exp(constant + sum(c * x for c, x in zip(slopes, inputs, strict=True)))
+
+
+def _log_linear_build(inputs: tuple[str, ...]) -> _Built:
+    coefficients = (slope("c0"), *(slope(f"c_{n}") for n in inputs))
+    return coefficients, {"c0": 1.0} | {f"c_{n}": -1e-9 for n in inputs}
+
+
+def _log_linear_rescale(coef: Coefs, factors: Sequence[float]) -> dict[str, Any]:
+    names = [n for n in coef if n != "c0"]
+    return {**coef, **{n: coef[n] / s for n, s in zip(names, factors, strict=True)}}
+
+
+log_linear = LawFamily(
+    name="log_linear",
+    function=_log_linear,
+    inputs=("params", "tokens", "flops"),
+    build=_log_linear_build,
+    formula=r"y = \exp(c_0 + \sum_i c_i x_i)",
+    reference="Generalised linear model with logarithmic link",
+    aliases=("exponential_regression", "multivariate_exponential"),
+    rescale=_log_linear_rescale,
+    input_domain="real",
+)
+
+
+def _product(*values: Any) -> Any:
+    n = (len(values) - 1) // 2
+    inputs, size, rates = values[:n], values[n], values[n + 1 :]
+    return size * np.exp(-sum(a * np.log(x) for a, x in zip(rates, inputs, strict=True)))
+
+
+def _product_build(inputs: tuple[str, ...]) -> _Built:
+    rates = tuple(Coefficient(f"alpha_{n}", "exponent", -3.0, 3.0, "log") for n in inputs)
+    return (amplitude("K"), *rates), {"K": 20.0} | {f"alpha_{n}": 0.05 for n in inputs}
+
+
+def _product_rescale(coef: Coefs, factors: Sequence[float]) -> dict[str, Any]:
+    rates = [coef[n] for n in coef if n.startswith("alpha_")]
+    total = sum(a * np.log(s) for a, s in zip(rates, factors, strict=True))
+    return {**coef, "K": coef["K"] * np.exp(total)}
+
+
+product = LawFamily(
+    name="product",
+    function=_product,
+    inputs=("params", "tokens"),
+    build=_product_build,
+    formula=r"y = K \prod_i x_i^{-\alpha_i}",
+    reference="Cobb and Douglas 1928",
+    aliases=("cobb_douglas",),
+    rescale=_product_rescale,
+    candidate=True,
+)
+
+
+def _product_with_floor(*values: Any) -> Any:
+    n = (len(values) - 2) // 2
+    return values[n] + _product(*values[:n], *values[n + 1 :])
+
+
+def _product_with_floor_build(inputs: tuple[str, ...]) -> _Built:
+    rates = tuple(exponent(f"alpha_{n}", (0.01, 1.0)) for n in inputs)
+    example = {"E": 1.5, "K": 200.0} | {f"alpha_{n}": 0.12 for n in inputs}
+    return (floor("E"), amplitude("K"), *rates), example
+
+
+product_with_floor = LawFamily(
+    name="product_with_floor",
+    function=_product_with_floor,
+    inputs=("params", "tokens"),
+    build=_product_with_floor_build,
+    formula=r"y = E + K \prod_i x_i^{-\alpha_i}",
+    reference="Zhang et al. 2024, arXiv:2402.17193, eq. 1",
+    aliases=("multiplicative",),
+    rescale=_product_rescale,
+    candidate=True,
+)
+
+
+def _additive_power(*values: Any) -> Any:
+    n = (len(values) - 1) // 3
+    inputs, total = values[:n], values[n]
+    for i, x in enumerate(inputs):
+        size, rate = values[n + 1 + 2 * i], values[n + 2 + 2 * i]
+        total = total + size * np.exp(-rate * np.log(x))
+    return total
+
+
+def _additive_power_build(inputs: tuple[str, ...]) -> _Built:
+    terms = [(amplitude(f"A_{n}"), exponent(f"alpha_{n}")) for n in inputs]
+    example = {"E": 1.5}
+    for n in inputs:
+        example |= {f"A_{n}": 300.0, f"alpha_{n}": 0.3}
+    return (floor("E"), *(c for term in terms for c in term)), example
+
+
+def _additive_power_rescale(coef: Coefs, factors: Sequence[float]) -> dict[str, Any]:
+    out = dict(coef)
+    for name, s in zip((n[6:] for n in coef if n.startswith("alpha_")), factors, strict=True):
+        out[f"A_{name}"] = coef[f"A_{name}"] * np.exp(coef[f"alpha_{name}"] * np.log(s))
+    return out
+
+
+additive_power = LawFamily(
+    name="additive_power",
+    function=_additive_power,
+    inputs=("params", "tokens"),
+    build=_additive_power_build,
+    formula=r"y = E + \sum_i A_i x_i^{-\alpha_i}",
+    reference="Rosenfeld et al. 2020, arXiv:1909.12673, eq. 4",
+    rescale=_additive_power_rescale,
+)
+
+
+def _translog(*values: Any) -> Any:
+    n = next(m for m in range(1, len(values)) if 1 + 2 * m + m * (m + 1) // 2 == len(values))
+    logs = [np.log(x) for x in values[:n]]
+    exponent_sum = values[n] + sum(c * z for c, z in zip(values[n + 1 :], logs, strict=False))
+    pairs = combinations_with_replacement(logs, 2)
+    quadratic = sum(q * a * b for q, (a, b) in zip(values[2 * n + 1 :], pairs, strict=True))
+    return np.exp(exponent_sum + quadratic)
+
+
+def _translog_build(inputs: tuple[str, ...]) -> _Built:
+    linear = [f"c_{n}" for n in inputs]
+    quadratic = [f"q_{a}_{b}" for a, b in combinations_with_replacement(inputs, 2)]
+    example = {"c0": 3.0} | dict.fromkeys(linear, -0.06) | dict.fromkeys(quadratic, 5e-4)
+    return tuple(slope(n) for n in ("c0", *linear, *quadratic)), example
+
+
+def _translog_rescale(coef: Coefs, factors: Sequence[float]) -> dict[str, Any]:
+    names, values = list(coef), list(coef.values())
+    n = len(factors)
+    shifts = [np.log(s) for s in factors]
+    out = dict(zip(names, values, strict=True))
+    for i, shift in enumerate(shifts):
+        out[names[0]] = out[names[0]] - values[1 + i] * shift
+    for position, (i, j) in enumerate(combinations_with_replacement(range(n), 2)):
+        q = values[1 + n + position]
+        out[names[0]] = out[names[0]] + q * shifts[i] * shifts[j]
+        out[names[1 + i]] = out[names[1 + i]] - q * shifts[j]
+        out[names[1 + j]] = out[names[1 + j]] - q * shifts[i]
+    return out
+
+
+translog = LawFamily(
+    name="translog",
+    function=_translog,
+    inputs=("params", "tokens"),
+    build=_translog_build,
+    formula=r"\ln y = c_0 + \sum_i c_i \ln x_i + \sum_{i \le j} q_{ij} \ln x_i \ln x_j",
+    reference="Christensen, Jorgenson and Lau 1973",
+    aliases=("log_quadratic",),
+    rescale=_translog_rescale,
+)
+
+FAMILIES = (log_linear, product, product_with_floor, additive_power, translog)

@@ -1,0 +1,218 @@
+"""Laws of model size N and training data D together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from scaling_laws.laws.family import (
+    Coefs,
+    LawFamily,
+    amplitude,
+    exponent,
+    floor,
+    scale,
+    shape,
+)
+
+
+def _grown(amplitude: Any, rate: Any, factor: float) -> Any:
+    """Amplitude of ``x^-rate`` after ``x`` is multiplied by ``factor``."""
+    return amplitude * np.exp(rate * np.log(factor))
+
+
+def _chinchilla(N: Any, D: Any, E: Any, A: Any, alpha: Any, B: Any, beta: Any) -> Any:
+    return E + A * np.exp(-alpha * np.log(N)) + B * np.exp(-beta * np.log(D))
+
+
+def _chinchilla_derivatives(
+    N: Any, D: Any, E: Any, A: Any, alpha: Any, B: Any, beta: Any
+) -> tuple[Any, list[Any]]:
+    log_n, log_d = np.log(N), np.log(D)
+    unit_n, unit_d = np.exp(-alpha * log_n), np.exp(-beta * log_d)
+    term_n, term_d = A * unit_n, B * unit_d
+    value = E + term_n + term_d
+    return value, [np.ones_like(value), unit_n, -log_n * term_n, unit_d, -log_d * term_d]
+
+
+def _additive_rescale(coef: Coefs, factors: Sequence[float]) -> dict[str, Any]:
+    return {
+        **coef,
+        "A": _grown(coef["A"], coef["alpha"], factors[0]),
+        "B": _grown(coef["B"], coef["beta"], factors[1]),
+    }
+
+
+chinchilla = LawFamily(
+    name="chinchilla",
+    function=_chinchilla,
+    value_and_jacobian=_chinchilla_derivatives,
+    inputs=("params", "tokens"),
+    coefficients=(floor("E"), amplitude("A"), exponent("alpha"), amplitude("B"), exponent("beta")),
+    formula=r"L(N, D) = E + A N^{-\alpha} + B D^{-\beta}",
+    reference="Hoffmann et al. 2022, arXiv:2203.15556, eq. 2",
+    example={"E": 1.69, "A": 406.4, "alpha": 0.34, "B": 410.7, "beta": 0.28},
+    aliases=("additive", "hoffmann"),
+    rescale=_additive_rescale,
+    candidate=True,
+)
+
+
+def _kaplan_with_floor(N: Any, D: Any, E: Any, K: Any, rho: Any, R: Any, beta: Any) -> Any:
+    return E + K * np.exp(beta * np.log(np.exp(-rho * np.log(N)) + R / D))
+
+
+def _kaplan_with_floor_rescale(coef: Coefs, factors: Sequence[float]) -> dict[str, Any]:
+    return {
+        **coef,
+        "K": _grown(coef["K"], coef["rho"] * coef["beta"], factors[0]),
+        "R": _grown(coef["R"], -coef["rho"], factors[0]) * factors[1],
+    }
+
+
+kaplan_with_floor = LawFamily(
+    name="kaplan_with_floor",
+    function=_kaplan_with_floor,
+    inputs=("params", "tokens"),
+    coefficients=(
+        floor("E"),
+        amplitude("K"),
+        exponent("rho", (0.1, 2.5), 10.0),
+        scale("R", (1e-4, 1e4), "weight of the data term"),
+        exponent("beta", (0.02, 1.2)),
+    ),
+    formula=r"L(N, D) = E + K (N^{-\rho} + R / D)^{\beta}",
+    reference="Kaplan et al. 2020, arXiv:2001.08361, eq. 1.5, with a floor",
+    example={"E": 1.5, "K": 10.0, "rho": 0.8, "R": 1e3, "beta": 0.3},
+    rescale=_kaplan_with_floor_rescale,
+    candidate=True,
+)
+
+
+def _kaplan_start(N: Any, D: Any, K: Any, rho: Any, R: Any, beta: Any) -> Any:
+    return _kaplan_with_floor(N, D, 0.0, K, rho, R, beta)
+
+
+def _kaplan(N: Any, D: Any, Nc: Any, alpha_N: Any, Dc: Any, alpha_D: Any) -> Any:
+    ratio = np.exp(alpha_N / alpha_D * (np.log(Nc) - np.log(N))) + Dc / D
+    return np.exp(alpha_D * np.log(ratio))
+
+
+def _kaplan_from_start(coef: Coefs) -> dict[str, Any]:
+    alpha_n = coef["rho"] * coef["beta"]
+    n_c = np.exp(np.log(coef["K"]) / alpha_n)
+    return {
+        "Nc": n_c,
+        "alpha_N": alpha_n,
+        "Dc": _grown(coef["R"], coef["rho"], n_c),
+        "alpha_D": coef["beta"],
+    }
+
+
+def _kaplan_rescale(coef: Coefs, factors: Sequence[float]) -> dict[str, Any]:
+    return {**coef, "Nc": coef["Nc"] * factors[0], "Dc": coef["Dc"] * factors[1]}
+
+
+kaplan = LawFamily(
+    name="kaplan",
+    function=_kaplan,
+    inputs=("params", "tokens"),
+    coefficients=(
+        scale("Nc", (1e-3, 1e12), "model size at which its term alone gives 1"),
+        exponent("alpha_N", (0.02, 1.0)),
+        scale("Dc", (1e-3, 1e12), "data at which its term alone gives 1"),
+        exponent("alpha_D", (0.02, 1.0)),
+    ),
+    formula=r"L(N, D) = \left[(N_c/N)^{\alpha_N/\alpha_D} + D_c/D\right]^{\alpha_D}",
+    reference="Kaplan et al. 2020, arXiv:2001.08361, eq. 1.5",
+    example={"Nc": 6.4e13, "alpha_N": 0.076, "Dc": 1.8e13, "alpha_D": 0.103},
+    rescale=_kaplan_rescale,
+    start_family=LawFamily(
+        name="kaplan_start",
+        function=_kaplan_start,
+        inputs=("params", "tokens"),
+        coefficients=(
+            amplitude("K"),
+            exponent("rho", (0.1, 2.5), 10.0),
+            scale("R", (1e-4, 1e4)),
+            exponent("beta", (0.02, 1.0)),
+        ),
+    ),
+    from_start=_kaplan_from_start,
+    candidate=True,
+)
+
+
+def _coupled(N: Any, D: Any, E: Any, A: Any, alpha: Any, B: Any, beta: Any, k: Any) -> Any:
+    g = A * np.exp(-alpha * np.log(N)) + B * np.exp(-beta * np.log(D))
+    return E + np.exp(k * np.log(g))
+
+
+def _coupled_derivatives(
+    N: Any, D: Any, E: Any, A: Any, alpha: Any, B: Any, beta: Any, k: Any
+) -> tuple[Any, list[Any]]:
+    log_n, log_d = np.log(N), np.log(D)
+    unit_n, unit_d = np.exp(-alpha * log_n), np.exp(-beta * log_d)
+    term_n, term_d = A * unit_n, B * unit_d
+    log_g = np.log(term_n + term_d)
+    powered = np.exp(k * log_g)
+    slope = k * powered / (term_n + term_d)
+    columns = [
+        np.ones_like(powered),
+        slope * unit_n,
+        -slope * log_n * term_n,
+        slope * unit_d,
+        -slope * log_d * term_d,
+        powered * log_g,
+    ]
+    return E + powered, columns
+
+
+def _coupled_start(N: Any, D: Any, E: Any, K: Any, alpha: Any, R: Any, beta: Any, k: Any) -> Any:
+    g = np.exp(-alpha * np.log(N)) + R * np.exp(-beta * np.log(D))
+    return E + K * np.exp(k * np.log(g))
+
+
+def _coupled_from_start(coef: Coefs) -> dict[str, Any]:
+    a = np.exp(np.log(np.maximum(coef["K"], 1e-300)) / coef["k"])
+    kept = {name: coef[name] for name in ("E", "alpha", "beta", "k")}
+    return {**kept, "A": a, "B": a * coef["R"]}
+
+
+coupled = LawFamily(
+    name="coupled",
+    function=_coupled,
+    value_and_jacobian=_coupled_derivatives,
+    inputs=("params", "tokens"),
+    coefficients=(
+        floor("E"),
+        scale("A", (1e-3, 1e3)),
+        exponent("alpha", (0.1, 2.0), 6.0),
+        scale("B", (1e-3, 1e3)),
+        exponent("beta", (0.1, 2.0), 6.0),
+        shape("k", (0.1, 1.2), 3.0, "below 1, size and data help each other"),
+    ),
+    formula=r"L(N, D) = E + (A N^{-\alpha} + B D^{-\beta})^{k}",
+    reference="Busbridge et al. 2025, arXiv:2502.08606, supervised law",
+    example={"E": 1.5, "A": 2e4, "alpha": 0.55, "B": 8e4, "beta": 0.5, "k": 0.6},
+    rescale=_additive_rescale,
+    start_family=LawFamily(
+        name="coupled_start",
+        function=_coupled_start,
+        inputs=("params", "tokens"),
+        coefficients=(
+            floor("E"),
+            amplitude("K"),
+            exponent("alpha", (0.1, 2.0), 6.0),
+            scale("R", (1e-2, 1e2)),
+            exponent("beta", (0.1, 2.0), 6.0),
+            shape("k", (0.1, 1.2), 3.0),
+        ),
+    ),
+    from_start=_coupled_from_start,
+    candidate=True,
+)
+
+FAMILIES = (chinchilla, kaplan, kaplan_with_floor, coupled)
