@@ -1,0 +1,517 @@
+"""Every law: the conformance suite, an independent expression, known reductions, properties."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scaling_laws.errors import DataError, LawError
+from scaling_laws.laws.family import (
+    LawFamily,
+    amplitude,
+    exponent,
+    floor,
+    plateau,
+    scale,
+    slope,
+)
+from scaling_laws.laws.registry import get_law, list_laws
+from scaling_laws.testing import check_law
+
+# --- one row per registered law: the formula as its paper writes it, in plain NumPy -------------
+
+
+def _translog(z: np.ndarray, c0: float, c: Sequence[float], q: Sequence[float]) -> np.ndarray:
+    m = len(z)
+    matrix = np.zeros((m, m))
+    matrix[np.triu_indices(m)] = q
+    return np.exp(c0 + z.T @ np.asarray(c) + np.einsum("in,ij,jn->n", z, matrix, z))
+
+
+FORMULAS: dict[str, Callable[..., Any]] = {
+    "power": lambda x, A, a: A * x ** (-a),
+    "power_with_floor": lambda x, E, A, a: E + A * x ** (-a),
+    "shifted_power": lambda x, E, A, s, a: E + A * (x + s) ** (-a),
+    "logarithmic": lambda x, b, a: b - a * np.log(x),
+    "exponential": lambda x, a, b: a * np.exp(-b * x),
+    "exponential_with_floor": lambda x, c, a, b: c + a * np.exp(-b * x),
+    "stretched_exponential": lambda x, c, b, s, d: c + b * np.exp(-((x / s) ** d)),
+    "two_plateau": lambda x, a, c, s, d: (a * s**d + c * x**d) / (s**d + x**d),
+    "chinchilla": lambda N, D, E, A, a, B, b: E + A * N ** (-a) + B * D ** (-b),
+    "kaplan": lambda N, D, Nc, aN, Dc, aD: ((Nc / N) ** (aN / aD) + Dc / D) ** aD,
+    "kaplan_with_floor": lambda N, D, E, K, r, R, b: E + K * (N ** (-r) + R / D) ** b,
+    "coupled": lambda N, D, E, A, a, B, b, k: E + (A * N ** (-a) + B * D ** (-b)) ** k,
+    "log_linear": lambda N, D, C, k, a, b, c: np.exp(k + a * N + b * D + c * C),
+    "product": lambda N, D, K, a, b: K * N ** (-a) * D ** (-b),
+    "product_with_floor": lambda N, D, E, K, a, b: E + K * N ** (-a) * D ** (-b),
+    "additive_power": lambda N, D, E, A, a, B, b: E + A * N ** (-a) + B * D ** (-b),
+    "translog": lambda N, D, c0, cN, cD, qNN, qND, qDD: _translog(
+        np.log([N, D]), c0, (cN, cD), (qNN, qND, qDD)
+    ),
+}
+RANGES = {
+    "params": (1e7, 1e10),
+    "tokens": (1e8, 1e11),
+    "flops": (1e17, 1e22),
+    "samples": (1e2, 1e5),
+    "steps": (1e3, 1e5),
+}
+FALLING = (
+    "power_with_floor",
+    "shifted_power",
+    "exponential_with_floor",
+    "stretched_exponential",
+    "chinchilla",
+    "kaplan_with_floor",
+    "coupled",
+    "product_with_floor",
+    "additive_power",
+)
+ANY_INPUTS = ("log_linear", "product", "product_with_floor", "additive_power", "translog")
+
+
+def typical_inputs(family: LawFamily, rng: np.random.Generator, n: int = 20) -> list[np.ndarray]:
+    """Inputs of the usual magnitude; of order one where the form is defined on the real line."""
+    if family.input_domain == "real":
+        return [rng.uniform(-1, 1, n) for _ in family.inputs]
+    spans = [RANGES.get(name, (1.0, 100.0)) for name in family.inputs]
+    return [np.exp(rng.uniform(np.log(low), np.log(high), n)) for low, high in spans]
+
+
+def near_example(family: LawFamily, units: Sequence[float]) -> list[float]:
+    """The example, each coefficient moved by up to 30 %, inside its bounds."""
+    moved = zip(family.coefficients, units, strict=False)
+    return [
+        float(np.clip(family.example[c.name] * (1 + 0.3 * u), c.lower, c.upper)) for c, u in moved
+    ]
+
+
+def test_every_registered_law_has_a_formula_row():
+    assert sorted(FORMULAS) == list_laws()
+
+
+@pytest.mark.parametrize("name", sorted(FORMULAS))
+def test_conforms(name):
+    check_law(name)
+
+
+@pytest.mark.parametrize("name", sorted(FORMULAS))
+def test_matches_the_formula_as_published(name):
+    family, rng = get_law(name), np.random.default_rng(1)
+    for _ in range(20):
+        inputs = typical_inputs(family, rng)
+        coef = near_example(family, rng.uniform(-1, 1, len(family.coefficients)))
+        np.testing.assert_allclose(
+            family.evaluate(inputs, coef), FORMULAS[name](*inputs, *coef), rtol=1e-12, atol=0
+        )
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("count", [1, 2, 3, 4])
+@pytest.mark.parametrize("name", ANY_INPUTS)
+def test_laws_over_any_inputs_conform_at_every_number_of_inputs(name, count, seed):
+    check_law(get_law(name, ("params", "knob", "tokens", "width")[:count]), seed=seed)
+
+
+@pytest.mark.parametrize("name", sorted(FORMULAS))
+def test_mirrored_laws_conform(name):
+    check_law(get_law(name).bind(increasing=True))
+
+
+# --- reductions: one law at special coefficients is another ------------------------------------
+
+
+@pytest.fixture
+def grid():
+    rng = np.random.default_rng(2)
+    return typical_inputs(get_law("chinchilla"), rng, 50)
+
+
+def test_coupled_with_unit_power_is_chinchilla(grid):
+    coef = [1.69, 406.4, 0.34, 410.7, 0.28]
+    np.testing.assert_allclose(
+        get_law("coupled").evaluate(grid, [*coef, 1.0]),
+        get_law("chinchilla").evaluate(grid, coef),
+        rtol=1e-13,
+    )
+
+
+def test_coupled_with_unit_data_exponent_is_kaplan_with_floor(grid):
+    K, rho, R, beta = 10.0, 0.8, 1e3, 0.3
+    A = K ** (1 / beta)
+    np.testing.assert_allclose(
+        get_law("coupled").evaluate(grid, [1.5, A, rho, A * R, 1.0, beta]),
+        get_law("kaplan_with_floor").evaluate(grid, [1.5, K, rho, R, beta]),
+        rtol=1e-12,
+    )
+
+
+def test_kaplan_with_zero_floor_is_kaplan(grid):
+    Nc, alpha_n, Dc, alpha_d = 6.4e13, 0.076, 1.8e13, 0.103
+    rho = alpha_n / alpha_d
+    mapped = [0.0, Nc**alpha_n, rho, Dc * Nc**-rho, alpha_d]
+    np.testing.assert_allclose(
+        get_law("kaplan_with_floor").evaluate(grid, mapped),
+        get_law("kaplan").evaluate(grid, [Nc, alpha_n, Dc, alpha_d]),
+        rtol=1e-12,
+    )
+
+
+def test_product_with_zero_floor_is_product(grid):
+    np.testing.assert_allclose(
+        get_law("product_with_floor").evaluate(grid, [0.0, 20.0, 0.05, 0.07]),
+        get_law("product").evaluate(grid, [20.0, 0.05, 0.07]),
+        rtol=1e-14,
+    )
+
+
+def test_additive_power_of_size_and_data_is_chinchilla(grid):
+    coef = [1.69, 406.4, 0.34, 410.7, 0.28]
+    np.testing.assert_allclose(
+        get_law("additive_power").evaluate(grid, coef),
+        get_law("chinchilla").evaluate(grid, coef),
+        rtol=1e-14,
+    )
+
+
+def test_translog_without_quadratic_terms_is_product(grid):
+    np.testing.assert_allclose(
+        get_law("translog").evaluate(grid, [np.log(20.0), -0.05, -0.07, 0.0, 0.0, 0.0]),
+        get_law("product").evaluate(grid, [20.0, 0.05, 0.07]),
+        rtol=1e-13,
+    )
+
+
+def test_shifted_power_without_shift_is_power_with_floor():
+    x = np.geomspace(1, 1e5, 30)
+    np.testing.assert_allclose(
+        get_law("shifted_power").evaluate([x], [0.1, 5.0, 0.0, 0.5]),
+        get_law("power_with_floor").evaluate([x], [0.1, 5.0, 0.5]),
+        rtol=1e-14,
+    )
+
+
+def test_stretched_exponential_of_shape_one_is_exponential_with_floor():
+    x = np.geomspace(1, 1e4, 30)
+    np.testing.assert_allclose(
+        get_law("stretched_exponential").evaluate([x], [0.1, 0.8, 200.0, 1.0]),
+        get_law("exponential_with_floor").evaluate([x], [0.1, 0.8, 1 / 200.0]),
+        rtol=1e-12,
+    )
+
+
+def test_power_with_zero_floor_is_power():
+    x = np.geomspace(1e17, 1e22, 30)
+    np.testing.assert_allclose(
+        get_law("power_with_floor").evaluate([x], [0.0, 25.0, 0.05]),
+        get_law("power").evaluate([x], [25.0, 0.05]),
+        rtol=1e-15,
+    )
+
+
+# --- properties --------------------------------------------------------------------------------
+
+units = st.lists(st.floats(-1, 1), min_size=12, max_size=12)
+factors = st.lists(st.floats(1e-3, 1e3), min_size=4, max_size=4)
+
+
+@pytest.mark.parametrize("name", sorted(n for n in FORMULAS if get_law(n).rescale))
+@given(units=units, factors=factors)
+def test_rescaled_coefficients_give_the_same_curve(name, units, factors):
+    family = get_law(name)
+    inputs = typical_inputs(family, np.random.default_rng(3))
+    coef = dict(zip(family.coefficient_names, near_example(family, units), strict=True))
+    chosen = factors[: len(inputs)]
+    rescaled = family.rescale(coef, chosen)
+    np.testing.assert_allclose(
+        family.evaluate(
+            [x * s for x, s in zip(inputs, chosen, strict=True)],
+            [rescaled[n] for n in family.coefficient_names],
+        ),
+        family.evaluate(inputs, list(coef.values())),
+        rtol=1e-9,
+    )
+
+
+@pytest.mark.parametrize("name", FALLING)
+@given(units=units, growth=st.floats(1.01, 1e3))
+def test_laws_with_a_floor_fall_towards_it_in_every_input(name, units, growth):
+    family = get_law(name)
+    coef = near_example(family, units)
+    inputs = typical_inputs(family, np.random.default_rng(4))
+    value = family.evaluate(inputs, coef)
+    for i in range(len(inputs)):
+        grown = [x * growth if j == i else x for j, x in enumerate(inputs)]
+        further = family.evaluate(grown, coef)
+        assert np.all(further <= value)
+        assert np.all(further >= coef[family.floor_index])
+    mirrored = family.bind(increasing=True)
+    assert np.all(mirrored.evaluate(inputs, coef) <= coef[family.floor_index])
+
+
+@pytest.mark.parametrize("name", sorted(FORMULAS))
+@given(units=units)
+def test_derivatives_agree_with_central_differences(name, units):
+    family = get_law(name)
+    coef = near_example(family, units)
+    inputs = typical_inputs(family, np.random.default_rng(5))
+    value, columns = family.evaluate_with_jacobian(inputs, coef)
+    np.testing.assert_allclose(value, family.evaluate(inputs, coef), rtol=1e-13)
+    for i, column in enumerate(columns):
+        step = 1e-5 * (abs(coef[i]) or 1.0)
+        above, below = ([*coef[:i], coef[i] + h, *coef[i + 1 :]] for h in (step, -step))
+        numeric = (family.evaluate(inputs, above) - family.evaluate(inputs, below)) / (2 * step)
+        rounding = 1e-15 * np.abs(value).max() / step
+        np.testing.assert_allclose(
+            np.broadcast_to(column, np.shape(value)),
+            numeric,
+            rtol=1e-6,
+            atol=1e-7 * np.abs(numeric).max() + 10 * rounding,
+        )
+
+
+def test_without_complex_step_derivatives_are_central_differences():
+    coupled = replace(get_law("coupled"), value_and_jacobian=None)
+    inputs = typical_inputs(coupled, np.random.default_rng(6))
+    coef = list(coupled.example.values())
+    _, exact = coupled.evaluate_with_jacobian(inputs, coef)
+    _, numeric = replace(coupled, analytic=False).evaluate_with_jacobian(inputs, coef)
+    for a, b in zip(exact, numeric, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-8 * np.abs(a).max())
+
+
+# --- a law with numbers ------------------------------------------------------------------------
+
+
+def test_law_takes_scalars_and_broadcasts_arrays():
+    law = get_law("chinchilla").with_coef(get_law("chinchilla").example)
+    value = law(params=7e10, tokens=1.4e12)
+    assert isinstance(value, float)
+    assert value == pytest.approx(1.69 + 406.4 * 7e10**-0.34 + 410.7 * 1.4e12**-0.28, rel=1e-14)
+    assert law(params=[1e9, 1e10], tokens=1e11).shape == (2,)
+    assert law(params=np.ones((3, 1)), tokens=np.ones(4)).shape == (3, 4)
+    assert law.floor == 1.69
+
+
+@pytest.mark.parametrize(
+    ("inputs", "message"),
+    [
+        ({"params": 1e9}, r"missing \['tokens'\]"),
+        ({"params": 1e9, "token": 1e9}, r"missing \['tokens'\].*'tokens'"),
+        ({"params": 1e9, "tokens": 1e9, "param": 1.0}, r"unknown \['param'\].*'params'"),
+        ({"params": [1e9, -1.0], "tokens": 1e9}, r"'params' must be positive.*row 1"),
+        ({"params": [1.0, 2.0], "tokens": [1.0, 2.0, 3.0]}, "do not broadcast"),
+    ],
+)
+def test_law_says_what_is_wrong_with_its_inputs(inputs, message):
+    law = get_law("chinchilla").with_coef(get_law("chinchilla").example)
+    with pytest.raises(DataError, match=message):
+        law(**inputs)
+
+
+# --- negative controls: the conformance suite must refuse what is wrong ------------------------
+
+
+def _good(x, E, A, alpha):
+    return E + A * np.exp(-alpha * np.log(x))
+
+
+def _good_rescale(coef, factors):
+    return {**coef, "A": coef["A"] * np.exp(coef["alpha"] * np.log(factors[0]))}
+
+
+def _wrong_rescale(coef, factors):
+    return {**coef, "A": coef["A"] * factors[0]}
+
+
+def _short_rescale(coef, factors):
+    return {"A": coef["A"]}
+
+
+def _wrong_jacobian(x, E, A, alpha):
+    unit = np.exp(-alpha * np.log(x))
+    return E + A * unit, [np.ones_like(A * unit), unit, -A * unit]
+
+
+def _wrong_value_and_jacobian(x, E, A, alpha):
+    unit = np.exp(-alpha * np.log(x))
+    return A * unit, [np.ones_like(A * unit), unit, -np.log(x) * A * unit]
+
+
+def _writes_to_its_input(x, E, A, alpha):
+    x /= 1e9
+    return E + A * np.exp(-alpha * np.log(x))
+
+
+_calls = []
+
+
+def _remembers(x, E, A, alpha):
+    _calls.append(1)
+    return E + A * np.exp(-alpha * np.log(x)) + 1e-6 * len(_calls)
+
+
+def _mixes_rows(x, E, A, alpha):
+    return E + A * np.exp(-alpha * np.log(x / np.mean(x)))
+
+
+def _does_not_broadcast(x, E, A, alpha):
+    return np.array([float(E) + float(A) * v ** -float(alpha) for v in x])
+
+
+def _not_analytic(x, E, A, alpha):
+    return E + np.abs(A * np.exp(-alpha * np.log(x)))
+
+
+def _logaddexp(x, E, A, alpha):
+    return np.exp(np.logaddexp(np.log(E), np.log(A) - alpha * np.log(x)))
+
+
+def _not_a_number(x, E, A, alpha):
+    return E + A * np.log(-x) + alpha
+
+
+def _below_its_floor(x, E, A, alpha):
+    return E - A * np.exp(-alpha * np.log(x))
+
+
+def _bilinear(x, a, b):
+    return a * b + 0 * x
+
+
+def _start(x, E, K, alpha):
+    return E + K * np.exp(-alpha * np.log(x))
+
+
+def _right_from_start(coef):
+    return {"E": coef["E"], "A": coef["K"], "alpha": coef["alpha"]}
+
+
+def _wrong_from_start(coef):
+    return {"E": coef["E"], "A": 2 * coef["K"], "alpha": coef["alpha"]}
+
+
+GOOD = LawFamily(
+    name="good",
+    function=_good,
+    inputs=("samples",),
+    coefficients=(floor("E"), amplitude("A"), exponent("alpha")),
+    formula="E + A x^-alpha",
+    reference="the tests",
+    example={"E": 0.2, "A": 3.0, "alpha": 0.4},
+    rescale=_good_rescale,
+)
+START = LawFamily(
+    name="good_start",
+    function=_start,
+    inputs=("samples",),
+    coefficients=(floor("E"), amplitude("K"), exponent("alpha")),
+)
+GOOD_CONTROLS = {
+    "as declared": {},
+    "without rescale": {"rescale": None},
+    "start coefficients": {"start_family": START, "from_start": _right_from_start},
+    "not analytic, and says so": {"function": _not_analytic, "analytic": False},
+    "exponent as a claim on the logarithm": {
+        "coefficients": (amplitude("E"), amplitude("A"), exponent("alpha")),
+    },
+}
+BROKEN = {
+    "no reference": ({"reference": ""}, "declaration: it has no reference"),
+    "no example": ({"example": {}}, "declaration: it has no example"),
+    "no starts": (
+        {"coefficients": (floor("E"), amplitude("A"), replace(exponent("alpha"), starts=None))},
+        "declaration: coefficient 'alpha' is searched but has no starts",
+    ),
+    "lambda": (
+        {"function": lambda x, E, A, alpha: E + A * np.exp(-alpha * np.log(x))},
+        "pickling: .*top level of a module",
+    ),
+    "wrong target claim": (
+        {"coefficients": (floor("E"), amplitude("A"), slope("alpha", "target"))},
+        r"linear claim: the value is not linear in \['alpha'\]",
+    ),
+    "wrong log claim": (
+        {"coefficients": (floor("E"), amplitude("A"), slope("alpha", "log"))},
+        r"linear claim: the logarithm of the value is not linear in \['alpha'\]",
+    ),
+    "wrong rescale": ({"rescale": _wrong_rescale}, "rescale: with inputs .* another curve"),
+    "short rescale": ({"rescale": _short_rescale}, r"rescale: rescale returned \['A'\]"),
+    "wrong jacobian": (
+        {"value_and_jacobian": _wrong_jacobian},
+        "derivatives: the derivative in 'alpha' differs",
+    ),
+    "wrong value beside the jacobian": (
+        {"value_and_jacobian": _wrong_value_and_jacobian},
+        "derivatives: its value differs",
+    ),
+    "writes to its input": (
+        {"function": _writes_to_its_input},
+        r"purity: it modified its arguments \['samples'\]",
+    ),
+    "keeps state": ({"function": _remembers}, "purity: the same call gave two results"),
+    "mixes rows": ({"function": _mixes_rows}, "shapes: one row at a time differs"),
+    "does not broadcast": (
+        {"function": _does_not_broadcast},
+        "evaluation: it raised TypeError|shapes: ",
+    ),
+    "absolute value": ({"function": _not_analytic}, "derivatives: .*analytic=False"),
+    "logaddexp": (
+        {"function": _logaddexp},
+        "derivatives: it raised TypeError: .*analytic=False",
+    ),
+    "not a number": ({"function": _not_a_number}, "finite values: the example gives NaN"),
+    "below its floor": ({"function": _below_its_floor}, "finite values: it goes below 'E'"),
+    "start family alone": ({"start_family": START}, "start coefficients: .*come together"),
+    "wrong start map": (
+        {"start_family": START, "from_start": _wrong_from_start},
+        "start coefficients: from_start gives another curve",
+    ),
+}
+
+
+@pytest.mark.parametrize("change", GOOD_CONTROLS.values(), ids=GOOD_CONTROLS)
+def test_check_law_accepts_what_is_right(change):
+    check_law(replace(GOOD, **change))
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # NumPy's, for float() of an array
+@pytest.mark.parametrize(("change", "message"), BROKEN.values(), ids=BROKEN)
+def test_check_law_refuses_what_is_wrong(change, message):
+    with pytest.raises(LawError, match=message) as caught:
+        check_law(replace(GOOD, **change))
+    assert str(caught.value).startswith("law 'good' fails ")
+
+
+def test_check_law_names_coefficients_that_are_linear_only_one_at_a_time():
+    family = LawFamily(
+        name="bilinear",
+        function=_bilinear,
+        inputs=("samples",),
+        coefficients=(plateau("a"), plateau("b")),
+        formula="a b",
+        reference="the tests",
+        example={"a": 1.0, "b": 2.0},
+    )
+    with pytest.raises(LawError, match=r"linear in each of \['a', 'b'\] but not in all together"):
+        check_law(family)
+
+
+def test_check_law_reports_every_failure_at_once():
+    broken = replace(GOOD, reference="", rescale=_wrong_rescale)
+    with pytest.raises(LawError, match="fails 2 checks") as caught:
+        check_law(broken)
+    assert str(caught.value).count("\n- ") == 2
+
+
+def test_makers_declare_the_roles_they_name():
+    made = (floor(), plateau("c"), amplitude("A"), exponent("alpha"), scale("s"), slope("m"))
+    assert [c.role for c in made] == ["floor", "plateau", "amplitude", "exponent", "scale", "slope"]
+    assert [c.linear for c in made] == ["target", "target", "target", None, None, "log"]
+    assert all((c.linear is None) == (c.starts is not None) for c in made)
