@@ -1,0 +1,246 @@
+"""Checks of what a planner is asked, and remarks on what it answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from scaling_laws.errors import Note, PlanError
+from scaling_laws.planning.optimum import Array, Mask
+from scaling_laws.quantities import quantity
+
+_RATE = 1e3
+_SLACK = 1e-9
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A checked question: every quantity as an array of ``size`` rows.
+
+    Parameters
+    ----------
+    question : str
+        Name of the planner's method.
+    rows : mapping of str to ndarray of shape (size,)
+    scalar : bool
+        Whether the caller gave numbers, so that numbers go back.
+    """
+
+    question: str
+    rows: Mapping[str, Array]
+    scalar: bool
+
+    @property
+    def size(self) -> int:
+        """Number of answers wanted."""
+        return len(next(iter(self.rows.values())))
+
+    def out(self, values: Any) -> Any:
+        """Return a row array in the shape the caller used: a number for a number."""
+        array = np.asarray(values)
+        if not self.scalar:
+            return array
+        return array.ravel()[0].item()
+
+
+def asked(question: str, positive: Mapping[str, Any], real: Mapping[str, Any]) -> Asked:
+    """Check and broadcast the quantities of a question.
+
+    Parameters
+    ----------
+    question : str
+        Name of the planner's method, for messages.
+    positive, real : mapping of str to array_like
+        Quantities that must be > 0, and those that may be any finite number.
+
+    Raises
+    ------
+    PlanError
+        Something is not a number, not finite, not positive, or the lengths differ.
+    """
+    arrays = {n: _numbers(question, n, v, positive=True) for n, v in positive.items()}
+    arrays |= {n: _numbers(question, n, v, positive=False) for n, v in real.items()}
+    scalar = all(a.ndim == 0 for a in arrays.values())
+    try:
+        rows = np.broadcast_arrays(*(np.atleast_1d(a) for a in arrays.values()))
+    except ValueError:
+        shapes = {n: a.shape for n, a in arrays.items()}
+        raise PlanError(
+            f"{question}: arrays of different length: {shapes}. Give equal lengths, or one number."
+        ) from None
+    return Asked(question, dict(zip(arrays, rows, strict=True)), scalar)
+
+
+def _numbers(question: str, name: str, values: Any, *, positive: bool) -> Array:
+    unit = quantity(name).unit
+    what = f"{question}: {name} must be a number{f' [{unit}]' if unit else ''} or an array of them"
+    try:
+        raw = np.asarray(values)
+        strings = raw.dtype.kind not in "iufO" or (
+            raw.dtype.kind == "O" and any(isinstance(x, str | bytes) for x in raw.ravel())
+        )
+        array = None if strings else np.asarray(values, dtype=float)
+    except (TypeError, ValueError, OverflowError):
+        array = None
+    if array is None:
+        raise PlanError(f"{what}, got {values!r}. Write counts out, such as 7e9 for '7B'.")
+    if array.ndim > 1 or array.size == 0:
+        raise PlanError(f"{what}, got shape {array.shape}. Pass one dimension, not empty.")
+    ok = np.isfinite(array) & (array > 0) if positive else np.isfinite(array)
+    if not ok.all():
+        row = int(np.flatnonzero(~np.atleast_1d(ok))[0])
+        where = f"row {row} has " if array.ndim else ""
+        wanted = "positive and finite" if positive else "finite"
+        raise PlanError(
+            f"{question}: {name} must be {wanted}: {where}{float(np.atleast_1d(array)[row])}. "
+            "Correct the value."
+        )
+    return array
+
+
+def check_options(level: Any, tolerance: Any) -> None:
+    """Check a planner's interval mass and its tolerance.
+
+    Raises
+    ------
+    PlanError
+        ``level`` is outside (0, 1), or ``tolerance`` is not a positive number.
+    """
+    if not _is_number(level) or not 0 < level < 1:
+        percent = _is_number(level) and 1 < level < 100
+        hint = f" Did you mean {level / 100:g}?" if percent else " Give a fraction such as 0.9."
+        raise PlanError(f"Planner: level must be in (0, 1), got {level!r}.{hint}")
+    if not _is_number(tolerance) or not 0 < tolerance < np.inf:
+        raise PlanError(
+            f"Planner: tolerance must be a positive fraction of extra compute, got {tolerance!r}. "
+            "0.02 means 2 %."
+        )
+
+
+def check_budget(question: str, flops: Array, smallest: float | None) -> None:
+    """Refuse a budget that looks like a speed.
+
+    Parameters
+    ----------
+    question : str
+        For the message.
+    flops : ndarray
+        Budgets [FLOP].
+    smallest : float, optional
+        Smallest measured compute [FLOP].
+
+    Raises
+    ------
+    PlanError
+        A budget lies more than 1000 times below the smallest measured compute.
+    """
+    if smallest is None or flops.min() * _RATE >= smallest:
+        return
+    raise PlanError(
+        f"{question}: flops={flops.min():.3g} is {smallest / flops.min():.2g} times below the "
+        f"smallest compute the law knows ({smallest:.3g} FLOP). It looks like a speed in FLOP/s: "
+        "multiply by the seconds of the run."
+    )
+
+
+def data_notes(
+    values: Mapping[str, Array], ranges: Mapping[str, tuple[float, float]]
+) -> list[Note]:
+    """Notes on answers outside the measured ranges.
+
+    Parameters
+    ----------
+    values : mapping of str to ndarray of shape (n,)
+        Recommended quantities; NaN where there is no answer.
+    ranges : mapping of str to pair of float
+        Measured ranges.
+    """
+    decades: dict[str, float] = {}
+    said: list[str] = []
+    outside = np.zeros(len(next(iter(values.values()))), dtype=bool)
+    below = False
+    for name in (n for n in values if n in ranges):
+        low, high = ranges[name]
+        above = np.nan_to_num(np.log10(values[name] / high))
+        under = np.nan_to_num(np.log10(low / values[name]))
+        beyond = np.maximum(above, under)
+        if beyond.max() <= _SLACK:
+            continue
+        outside |= beyond > _SLACK
+        decades[name] = float(beyond.max())
+        up = above.max() >= under.max()
+        end, of = ("above the largest", high) if up else ("below the smallest", low)
+        said.append(f"{name} {decades[name]:.2f} decades {end} measured ({of:.3g})")
+        below |= name == "flops" and bool(under.max() > _SLACK)
+    if not decades:
+        return []
+    many = (
+        f"{outside.sum()} of {len(outside)} answers lie" if len(outside) > 1 else "the answer lies"
+    )
+    notes = [
+        Note(
+            "optimum_outside_data",
+            "warning",
+            f"{many} outside the data: {'; '.join(said)}. Measure a run nearer to it before "
+            "relying on the law there.",
+            {"decades": decades, "rows": int(outside.sum())},
+        )
+    ]
+    if below:
+        message = "the compute lies below everything measured. Make sure it is FLOP, not FLOP/s."
+        notes.append(Note("budget_below_data", "warning", message, {"decades": decades["flops"]}))
+    return notes
+
+
+def boundary_note(inside: Mask, law: str) -> list[Note]:
+    """Note that a law has no best split of compute between its inputs."""
+    if inside.all():
+        return []
+    return [
+        Note(
+            "no_interior_optimum",
+            "warning",
+            f"'{law}' has no best split of compute between params and tokens: the search ended at "
+            "its boundary. Fix one of them with for_params or for_tokens, or use a law with an "
+            "optimum.",
+            {"rows": int((~inside).sum())},
+        )
+    ]
+
+
+def reach_notes(
+    target: str, wanted: Array, limit: Array, feasible: Mask, share: Array | None, higher: bool
+) -> list[Note]:
+    """Notes on targets that the law, or part of its draws, cannot reach."""
+    notes = []
+    details: dict[str, Any] = {"target": target, "limit": float(limit[0])}
+    share_text = ""
+    if share is not None:
+        details["share"] = float(share[~feasible].max() if not feasible.all() else share.min())
+        share_text = f" {details['share']:.0%} of the draws reach it."
+    if not feasible.all():
+        row = int(np.flatnonzero(~feasible)[0])
+        value, end = float(wanted[row]), float(limit[row])
+        details |= {"limit": end, "wanted": value, "rows": int((~feasible).sum())}
+        beyond = value >= end if higher else value <= end
+        code = "target_above_ceiling" if higher else "target_below_floor"
+        where = f"is {'at or above the ceiling' if higher else 'at or below the floor'} {end:.6g}"
+        if not beyond:
+            code = "target_out_of_reach"
+            where = f"needs more than 1e60 of an input or of compute (limit {end:.6g})"
+        message = f"{target} {value:.6g} {where}: no plan reaches it.{share_text} Ask for less."
+        notes.append(Note(code, "warning", message, details))
+    elif share is not None and share.min() < 1:
+        message = (
+            f"{target} is close to the limit {limit[0]:.6g}: only {share.min():.0%} of the draws "
+            "reach it; the others count as infinite in the interval."
+        )
+        notes.append(Note("target_near_limit", "warning", message, details))
+    return notes
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
