@@ -6,6 +6,7 @@ arguments, always as raw SI counts (7e9 parameters, never "7 B").
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, overload
 
@@ -124,7 +125,12 @@ def quantity(name: str) -> Quantity:
     return known if known is not None else Quantity(name, name, "", "real")
 
 
-def check_values(name: str, values: ArrayLike, domain: Domain | None = None) -> NDArray[np.float64]:
+def check_values(
+    name: str,
+    values: ArrayLike,
+    domain: Domain | None = None,
+    rows: Sequence[Hashable] | None = None,
+) -> NDArray[np.float64]:
     """Return ``values`` as finite floats inside the quantity's domain.
 
     Parameters
@@ -135,6 +141,8 @@ def check_values(name: str, values: ArrayLike, domain: Domain | None = None) -> 
         Numbers, in the quantity's unit.
     domain : {"positive", "fraction", "real"}, optional
         Defaults to the declared domain of ``name``.
+    rows : sequence, optional
+        Labels of the values for the message; default their positions.
 
     Returns
     -------
@@ -171,9 +179,10 @@ row or correct the value.
     elif domain == "fraction":
         ok &= (array >= 0) & (array <= 1)
     if not ok.all():
-        row = int(np.flatnonzero(~ok.ravel())[0])
+        first = int(np.flatnonzero(~ok.ravel())[0])
         wanted = {"positive": "positive and finite", "fraction": "in [0, 1]", "real": "finite"}
-        value = float(array.ravel()[row])
+        value = float(array.ravel()[first])
+        row = first if rows is None else rows[first]
         overflow = domain == "positive" and value < -1e9
         remedy = (
             "A count this negative is usually a 64-bit integer overflow: convert to float before "

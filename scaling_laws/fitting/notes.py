@@ -1,0 +1,112 @@
+"""What a fit should be doubted for, as coded notes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from scaling_laws.data.runs import Runs
+from scaling_laws.errors import Note
+from scaling_laws.inference.resample import Draws
+from scaling_laws.laws.family import LawFamily
+from scaling_laws.solving.point import PointSolution
+
+_ILL_CONDITIONED = 1e7  # of the Jacobian with columns scaled to length one
+_FEW_STARTS = 0.25
+
+
+def solution_notes(
+    family: LawFamily,
+    runs: Runs,
+    solution: PointSolution,
+    draws: Draws,
+    at_bound: Sequence[str],
+) -> tuple[Note, ...]:
+    """Notes on convergence, bounds, conditioning, levels and refits."""
+    notes = [
+        Note(
+            "coefficient_at_bound",
+            "warning",
+            f"'{name}' is at its bound: it has no standard error and its interval is one-sided. "
+            "Extend the range of the runs, or fix it",
+            {"coefficient": name},
+        )
+        for name in at_bound
+    ]
+    if not solution.converged:
+        notes.append(
+            Note("not_converged", "warning", "the solver stopped before it settled; try start=")
+        )
+    if solution.starts_agreeing < _FEW_STARTS * solution.starts and solution.starts > 3:
+        notes.append(
+            Note(
+                "starts_disagree",
+                "info",
+                f"only {solution.starts_agreeing} of {solution.starts} starts reached the best "
+                "optimum; the others ended elsewhere",
+                {"agreeing": solution.starts_agreeing, "starts": solution.starts},
+            )
+        )
+    notes += _conditioning(family, solution)
+    notes += _levels(family, runs, solution)
+    if draws.failed > 0.01 * max(len(draws.free), 1):
+        notes.append(
+            Note(
+                "failed_refits",
+                "warning",
+                f"{draws.failed} of {len(draws.free)} bootstrap refits did not converge; their "
+                "last iterate is used",
+                {"failed": draws.failed, "draws": len(draws.free)},
+            )
+        )
+    return tuple(notes)
+
+
+def _conditioning(family: LawFamily, solution: PointSolution) -> list[Note]:
+    if len(solution.free) < 2:
+        return []
+    _, jacobian = solution.problem.residuals_with_jacobian(solution.free[None])
+    columns = (jacobian[0] * np.sqrt(solution.problem.weights)).T
+    lengths = np.linalg.norm(columns, axis=0)
+    unmoved = [
+        family.coefficient_names[solution.problem.free[j]] for j in np.flatnonzero(lengths == 0)
+    ]
+    if unmoved:
+        return [
+            Note(
+                "not_identified",
+                "warning",
+                f"the runs say nothing about {unmoved}: fix them or use a law without them",
+                {"coefficients": unmoved},
+            )
+        ]
+    condition = float(np.linalg.cond(columns / lengths))
+    if condition < _ILL_CONDITIONED:
+        return []
+    return [
+        Note(
+            "ill_conditioned",
+            "warning",
+            f"coefficients trade off almost freely (condition {condition:.1e}): read predictions, "
+            "not coefficients, or fix one",
+            {"condition": condition},
+        )
+    ]
+
+
+def _levels(family: LawFamily, runs: Runs, solution: PointSolution) -> list[Note]:
+    """Inputs with fewer distinct values than a curved term can be told from."""
+    few = {n: len(np.unique(v)) for n, v in zip(runs.inputs, runs.x, strict=True)}
+    few = {n: c for n, c in few.items() if 1 < c < 3}
+    if not few or len(solution.free) <= len(family.inputs) + 1:
+        return []
+    return [
+        Note(
+            "few_levels",
+            "warning",
+            f"inputs with two distinct values only: {sorted(few)}. A curve through two levels is "
+            "not checked by anything; add a level",
+            {"levels": few},
+        )
+    ]

@@ -1,0 +1,492 @@
+"""`Fit`: a law with what the data said about it - draws, noise, notes - and its file format."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from scaling_laws.data.runs import Runs
+from scaling_laws.errors import DataError, Note
+from scaling_laws.fitting import text
+from scaling_laws.inference.interval import Kind, Predictive, check_level, parts_of
+from scaling_laws.laws.family import Law, check_inputs
+from scaling_laws.laws.registry import law_from_dict
+from scaling_laws.solving.objective import Array, Huber
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from scaling_laws.fitting.fitter import Fitter
+
+FORMAT_VERSION = 1
+_ROWS_KEPT = 100_000
+
+
+@dataclass(frozen=True, eq=False)
+class Fit:
+    """A fitted law. Frozen; made by `scaling_laws.fit` and `scaling_laws.load`.
+
+    Parameters
+    ----------
+    law : Law
+        The point law, callable.
+    target : str
+        Fitted quantity.
+    fitter : Fitter
+        Options used.
+    predictive : Predictive
+        Draws of coefficients and noise; every prediction and plan evaluates the same ones.
+    covariance : ndarray (p, p)
+        Cluster-robust covariance in raw units, NaN for coefficients at a bound.
+    at_bound : tuple of str
+        Coefficients that ended on a bound.
+    objective : float
+        Sum that was minimised.
+    delta : float
+        Huber's turning point used, ``inf`` for least squares.
+    residuals : ndarray (n,)
+        On the residual scale, in the order of ``runs``.
+    runs : Runs or None
+        The rows used; None after loading a file that left them out.
+    ranges : mapping of str to (float, float)
+        Measured range of every input, and of ``flops`` where known.
+    digest : str
+        Digest of the rows used.
+    starts, starts_agreeing : int
+        Starting points polished, and how many reached this optimum.
+    notes : tuple of Note
+        What to know before relying on it.
+
+    Examples
+    --------
+    >>> import scaling_laws as sl
+    >>> fit = sl.fit(sl.load_dataset("tiny_lm"), "chinchilla", draws=100)
+    >>> fit.law.family.name, len(fit.draws), fit.starts_agreeing > 0
+    ('chinchilla', 100, True)
+    """
+
+    law: Law
+    target: str
+    fitter: Fitter
+    predictive: Predictive
+    covariance: Array
+    at_bound: tuple[str, ...]
+    objective: float
+    delta: float
+    residuals: Array
+    runs: Runs | None
+    ranges: Mapping[str, tuple[float, float]]
+    digest: str
+    starts: int
+    starts_agreeing: int
+    notes: tuple[Note, ...]
+
+    @property
+    def coef(self) -> dict[str, float]:
+        """Coefficients in raw units, a fresh mapping."""
+        return self.law.coef
+
+    @property
+    def stderr(self) -> dict[str, float]:
+        """Standard errors in raw units; NaN for a coefficient at its bound, 0 for a fixed one."""
+        with np.errstate(invalid="ignore"):
+            values = np.sqrt(np.diag(self.covariance))
+        return dict(zip(self.law.family.coefficient_names, values.tolist(), strict=True))
+
+    @property
+    def cov(self) -> pd.DataFrame:
+        """Covariance of the coefficients, by name."""
+        import pandas as pd
+
+        names = list(self.law.family.coefficient_names)
+        return pd.DataFrame(self.covariance, index=names, columns=names)
+
+    @property
+    def draws(self) -> Array:
+        """Bootstrap draws of the coefficients ``(k, p)``, raw units."""
+        return self.predictive.coef
+
+    @property
+    def noise(self) -> float:
+        """Standard deviation of one run on the residual scale."""
+        return self.predictive.noise
+
+    @property
+    def trusted(self) -> bool:
+        """Whether no note is a warning."""
+        return all(n.severity != "warning" for n in self.notes)
+
+    @property
+    def r_squared(self) -> float:
+        """Share of the target's variance explained, from predictions made anew."""
+        runs = self._rows("r_squared")
+        predicted = self.predictive.mean(runs.x)
+        centre = np.average(runs.y, weights=runs.weights)
+        misfit = np.sum(runs.weights * (runs.y - predicted) ** 2)
+        return float(1.0 - misfit / np.sum(runs.weights * (runs.y - centre) ** 2))
+
+    def interval(self, level: float = 0.9) -> pd.DataFrame:
+        """Central interval of every coefficient, from the draws.
+
+        Parameters
+        ----------
+        level : float, default 0.9
+
+        Returns
+        -------
+        DataFrame
+            Index coefficient; columns ``low``, ``high``; NaN without draws.
+
+        Raises
+        ------
+        DataError
+            ``level`` outside (0, 1).
+
+        Examples
+        --------
+        >>> import scaling_laws as sl
+        >>> fit = sl.fit(sl.load_dataset("tiny_lm"), "chinchilla", draws=100)
+        >>> bool((fit.interval(0.5).low >= fit.interval(0.9).low).all())
+        True
+        """
+        import pandas as pd
+
+        level = check_level(level)
+        names = pd.Index(list(self.law.family.coefficient_names), name="coefficient")
+        if not len(self.draws):
+            bands = np.full((2, len(names)), np.nan)
+        else:
+            bands = np.quantile(self.draws, [0.5 * (1 - level), 0.5 * (1 + level)], axis=0)
+        return pd.DataFrame({"low": bands[0], "high": bands[1]}, index=names)
+
+    def predict(
+        self,
+        data: pd.DataFrame | Mapping[str, ArrayLike] | None = None,
+        *,
+        level: float = 0.9,
+        kind: Kind = "run",
+        parts: Sequence[str] | None = None,
+        **inputs: ArrayLike,
+    ) -> pd.DataFrame:
+        """Predict the target with an interval.
+
+        Parameters
+        ----------
+        data : DataFrame or mapping, optional
+            Inputs as columns; instead of keyword arguments. Other columns are ignored.
+        level : float, default 0.9
+            Mass of the central interval.
+        kind : {"run", "mean"}
+            ``"run"``: where one new run lands. ``"mean"``: the curve itself, never wider.
+        parts : sequence of str, optional
+            Parts of the uncertainty to include, among ``"coefficients"``, ``"law"``, ``"run"``;
+            overrides ``kind``.
+        **inputs : array_like
+            One per input of the law, raw counts; they broadcast.
+
+        Returns
+        -------
+        DataFrame
+            The inputs, ``<target>``, ``<target>_low``, ``<target>_high`` and ``extrapolation``:
+            decades beyond the measured range of the input (or compute) that exceeds it most.
+
+        Raises
+        ------
+        DataError
+            An input is missing, unknown or outside its domain; impossible ``level`` or ``kind``.
+
+        Examples
+        --------
+        >>> import scaling_laws as sl
+        >>> fit = sl.fit(sl.load_dataset("tiny_lm"), "chinchilla", draws=100)
+        >>> ahead = fit.predict(params=[1e6, 1e8], tokens=[1e7, 1e9])
+        >>> bool((ahead.loss_low < ahead.loss).all())
+        True
+        """
+        import pandas as pd
+
+        if data is not None:
+            if inputs:
+                raise DataError("give inputs as a table or as keyword arguments, not both.")
+            lacking = [n for n in self.law.inputs if n not in data]
+            if lacking:
+                raise DataError(
+                    f"the table lacks the inputs {lacking}. Found: {', '.join(map(str, data))}."
+                )
+            inputs = {n: data[n] for n in self.law.inputs}
+        arrays = [np.atleast_1d(a) for a in check_inputs(self.law.family, inputs)]
+        chosen = parts_of(kind, parts)
+        low, high = self.predictive.interval(arrays, check_level(level), chosen)
+        columns = dict(zip(self.law.inputs, arrays, strict=True))
+        columns[self.target] = self.predictive.mean(arrays)
+        columns[f"{self.target}_low"], columns[f"{self.target}_high"] = low, high
+        columns["extrapolation"] = self.extrapolation(arrays)
+        index = data.index if isinstance(data, pd.DataFrame) else None
+        return pd.DataFrame(columns, index=index)
+
+    def predict_interval(
+        self, inputs: Mapping[str, ArrayLike], *, level: float = 0.9, kind: Kind = "run"
+    ) -> tuple[Array, Array]:
+        """Ends of the interval of `predict` as two arrays, without pandas."""
+        arrays = [np.atleast_1d(a) for a in check_inputs(self.law.family, inputs)]
+        return self.predictive.interval(arrays, check_level(level), parts_of(kind, None))
+
+    def extrapolation(self, inputs: Sequence[Array]) -> Array:
+        """Decades beyond the measured range, largest over inputs and compute; 0 inside."""
+        named = dict(zip(self.law.inputs, inputs, strict=True))
+        if "flops" in self.ranges and "flops" not in named and {"params", "tokens"} <= set(named):
+            named["flops"] = 6.0 * named["params"] * named["tokens"]
+        beyond = np.zeros(len(inputs[0]))
+        for name, value in named.items():
+            low, high = self.ranges[name]
+            if low > 0 and (value > 0).all():
+                over = np.maximum(np.log10(value / high), np.log10(low / value))
+            else:
+                over = np.maximum(value - high, low - value) / max(high - low, 1e-300)
+            beyond = np.maximum(beyond, over - 1e-12)
+        return np.where(beyond > 1e-9, beyond, 0.0)
+
+    def residual_table(self) -> pd.DataFrame:
+        """Every row used: inputs, target, prediction, residual on the residual scale."""
+        runs = self._rows("residual_table")
+        table = runs.to_frame()
+        table[f"{self.target}_predicted"] = self.predictive.mean(runs.x)
+        table["residual"] = self.residuals
+        return table.drop(columns="cluster")
+
+    def _rows(self, what: str) -> Runs:
+        if self.runs is None:
+            raise DataError(
+                f"{what} needs the rows, which the file left out. Save with rows=True, or fit "
+                "again."
+            )
+        return self.runs
+
+    def summary(self, level: float = 0.9) -> pd.DataFrame:
+        """Coefficients with value, standard error, interval, role and whether at a bound."""
+        table = self.interval(level)
+        table.insert(0, "value", list(self.coef.values()))
+        table.insert(1, "stderr", list(self.stderr.values()))
+        table["role"] = [c.role for c in self.law.family.coefficients]
+        table["at_bound"] = [n in self.at_bound for n in table.index]
+        return table
+
+    def __str__(self) -> str:
+        return text.fit_text(self)
+
+    def __repr__(self) -> str:
+        return text.fit_text(self)
+
+    def _repr_html_(self) -> str:
+        return text.fit_html(self)
+
+    def to_dict(self, *, rows: bool | None = None) -> dict[str, Any]:
+        """Return a JSON-ready mapping, the content of a saved file.
+
+        Parameters
+        ----------
+        rows : bool, optional
+            Keep the rows used; default up to 100,000.
+        """
+        from scaling_laws import __version__
+
+        keep = rows if rows is not None else self.runs is not None and len(self.runs) <= _ROWS_KEPT
+        options = {n: getattr(self.fitter, n) for n in self.fitter.__dataclass_fields__}
+        options["robust"] = None if self.fitter.robust is None else asdict(self.fitter.robust)
+        p = self.predictive
+        return {
+            "format": FORMAT_VERSION,
+            "kind": "Fit",
+            "version": __version__,
+            "law": self.law.to_dict(),
+            "target": self.target,
+            "options": {n: _plain(v) for n, v in options.items()},
+            "predictive": {
+                "coef": _plain(p.coef),
+                "z_law": _plain(p.z_law),
+                "z_run": _plain(p.z_run),
+                "noise": _plain(p.noise),
+                "residual": p.residual,
+                "bounds": list(p.bounds),
+            },
+            "covariance": _plain(self.covariance),
+            "at_bound": list(self.at_bound),
+            "objective": self.objective,
+            "delta": _plain(self.delta),
+            "residuals": _plain(self.residuals),
+            "ranges": {n: list(r) for n, r in self.ranges.items()},
+            "digest": self.digest,
+            "starts": [self.starts_agreeing, self.starts],
+            "notes": [n.to_dict() for n in self.notes],
+            "runs": _runs_to_dict(self.runs) if keep and self.runs is not None else None,
+        }
+
+    def save(self, path: str | os.PathLike[str], *, rows: bool | None = None) -> None:
+        """Write the fit as JSON, atomically: numbers and names, never code.
+
+        Parameters
+        ----------
+        path : path
+        rows : bool, optional
+            Keep the rows used; default up to 100,000. Their digest is always kept.
+
+        Examples
+        --------
+        >>> import os, tempfile, scaling_laws as sl
+        >>> fit = sl.fit(sl.load_dataset("tiny_lm"), "chinchilla", draws=10)
+        >>> path = os.path.join(tempfile.mkdtemp(), "fit.json")
+        >>> fit.save(path)
+        >>> sl.load(path).coef == fit.coef
+        True
+        """
+        target = Path(path)
+        body = json.dumps(self.to_dict(rows=rows), allow_nan=False)
+        scratch = target.with_name(target.name + ".part")
+        scratch.write_text(body, encoding="utf-8")
+        scratch.replace(target)
+
+
+def load(path: str | os.PathLike[str]) -> Fit:
+    """Read a fit that `Fit.save` wrote.
+
+    Parameters
+    ----------
+    path : path
+
+    Returns
+    -------
+    Fit
+
+    Raises
+    ------
+    DataError
+        Not such a file, or written by a newer version of the format.
+    LawError
+        Its law is not registered here.
+
+    Examples
+    --------
+    >>> import os, tempfile
+    >>> path = os.path.join(tempfile.mkdtemp(), "notes.json")
+    >>> with open(path, "w") as file: _ = file.write("[]")
+    >>> load(path)
+    Traceback (most recent call last):
+        ...
+    scaling_laws.errors.DataError: notes.json is not a saved fit. Write one with fit.save(path).
+    """
+    file = Path(path)
+    not_a_fit = f"{file.name} is not a saved fit. Write one with fit.save(path)."
+    try:
+        data = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise DataError(f"there is no file {file.name} in {file.parent}.") from None
+    except (OSError, ValueError):
+        raise DataError(not_a_fit) from None
+    if not isinstance(data, dict) or data.get("kind") != "Fit":
+        raise DataError(not_a_fit)
+    if data.get("format", 0) > FORMAT_VERSION:
+        raise DataError(
+            f"{file.name} has format {data['format']}, written by version {data.get('version')}; "
+            f"this version reads up to format {FORMAT_VERSION}. Upgrade scaling_laws."
+        )
+    try:
+        return fit_from_dict(data)
+    except (KeyError, TypeError, IndexError) as error:
+        raise DataError(f"{file.name} is damaged ({type(error).__name__}: {error}).") from None
+
+
+def fit_from_dict(data: Mapping[str, Any]) -> Fit:
+    """Restore a fit from `Fit.to_dict`."""
+    from scaling_laws.fitting.fitter import Fitter
+
+    law = law_from_dict(data["law"])
+    options = dict(data["options"])
+    robust = options.pop("robust")
+    pairs = {
+        name: {k: tuple(v) if isinstance(v, list) else v for k, v in options.pop(name).items()}
+        for name in ("bounds", "ties", "priors")
+    }
+    p = data["predictive"]
+    count = len(law.values)
+    predictive = Predictive(
+        family=law.family,
+        values=np.array(law.values),
+        coef=_array(p["coef"]).reshape(-1, count),
+        z_law=_array(p["z_law"]),
+        z_run=_array(p["z_run"]),
+        noise=float("nan") if p["noise"] is None else float(p["noise"]),
+        residual=p["residual"],
+        bounds=(float(p["bounds"][0]), float(p["bounds"][1])),
+    )
+    return Fit(
+        law=law,
+        target=data["target"],
+        fitter=replace(
+            Fitter(**options, **pairs), robust=None if robust is None else Huber(**robust)
+        ),
+        predictive=predictive,
+        covariance=_array(data["covariance"]).reshape(count, count),
+        at_bound=tuple(data["at_bound"]),
+        objective=float(data["objective"]),
+        delta=float("inf") if data["delta"] is None else float(data["delta"]),
+        residuals=_array(data["residuals"]),
+        runs=None if data["runs"] is None else _runs_from_dict(data["runs"]),
+        ranges={n: (float(r[0]), float(r[1])) for n, r in data["ranges"].items()},
+        digest=data["digest"],
+        starts=int(data["starts"][1]),
+        starts_agreeing=int(data["starts"][0]),
+        notes=tuple(Note(**n) for n in data["notes"]),
+    )
+
+
+def _plain(value: Any) -> Any:
+    """JSON-ready copy: arrays as lists, numbers that are not finite as None."""
+    if isinstance(value, np.ndarray):
+        return [_plain(v) for v in value.tolist()]
+    if isinstance(value, Mapping):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(v) for v in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float) and not np.isfinite(value):
+        return None
+    return value
+
+
+def _array(values: Any) -> Array:
+    return np.array(values, dtype=object).astype(float)
+
+
+def _runs_to_dict(runs: Runs) -> dict[str, Any]:
+    return {
+        "inputs": list(runs.inputs),
+        "target": runs.target,
+        "x": _plain(list(runs.x)),
+        "y": _plain(runs.y),
+        "weights": _plain(runs.weights),
+        "clusters": [int(c) for c in runs.clusters],
+        "index": [i if isinstance(i, int | str) else str(i) for i in _plain(list(runs.index))],
+        "flops": None if runs.flops is None else _plain(runs.flops),
+    }
+
+
+def _runs_from_dict(data: Mapping[str, Any]) -> Runs:
+    return Runs(
+        inputs=tuple(data["inputs"]),
+        target=data["target"],
+        x=tuple(_array(v) for v in data["x"]),
+        y=_array(data["y"]),
+        weights=_array(data["weights"]),
+        clusters=np.array(data["clusters"], dtype=np.uint64),
+        index=tuple(data["index"]),
+        flops=None if data["flops"] is None else _array(data["flops"]),
+        notes=(),
+    )

@@ -1,0 +1,123 @@
+"""How a fit is shown: plain text and HTML. Strings out, nothing computed."""
+
+from __future__ import annotations
+
+import re
+from html import escape
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from scaling_laws.fitting.result import Fit
+
+
+def plain_formula(latex: str) -> str:
+    r"""Return a LaTeX formula as plain text.
+
+    Examples
+    --------
+    >>> plain_formula(r"L(N, D) = E + A N^{-\alpha} + B D^{-\beta}")
+    'L(N, D) = E + A N^-alpha + B D^-beta'
+    >>> plain_formula(r"y = c + \frac{a - c}{1 + (x/s)^{d}}")
+    'y = c + (a - c) / (1 + (x/s)^d)'
+    """
+    out = re.sub(r"\\(left|right)", "", latex)
+    fraction = re.compile(r"\\frac\{([^{}]*)\}\{((?:[^{}]|\{[^{}]*\})*)\}")
+    while fraction.search(out):
+        out = fraction.sub(r"(\1) / (\2)", out)
+    out = re.sub(r"\^\{(-?\\?\w+)\}", r"^\1", out)
+    out = re.sub(r"\^\{([^{}]*)\}", r"^(\1)", out)
+    return re.sub(r"[\\{}]", "", out).replace("le j", "<= j")
+
+
+def rounded(value: float, stderr: float) -> tuple[str, str]:
+    """Value and standard error with two digits of the error kept.
+
+    Examples
+    --------
+    >>> rounded(0.347312, 0.0147)
+    ('0.347', '0.015')
+    >>> rounded(2143.4, 1210.0)
+    ('2100', '1200')
+    >>> rounded(1.5, float("nan"))
+    ('1.5', '-')
+    """
+    if not np.isfinite(stderr) or stderr <= 0:
+        return f"{value:.5g}", "-" if not np.isfinite(stderr) else "fixed"
+    exponent = int(np.floor(np.log10(stderr)))
+    if -5 <= exponent <= 5 and abs(value) < 1e7:
+        places = 1 - exponent
+        return tuple(f"{round(v, places):.{max(places, 0)}f}" for v in (value, stderr))  # type: ignore[return-value]
+    digits = max(int(np.floor(np.log10(max(abs(value), stderr)))) - exponent + 1, 0)
+    return f"{value:.{min(digits, 12)}e}", f"{stderr:.1e}"
+
+
+def fit_text(fit: Fit) -> str:
+    """Return the printed form of a fit."""
+    rows = _coefficient_rows(fit)
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    lines = [f"{_title(fit)}    {_verdict(fit)}", _facts(fit)]
+    for row in rows:
+        cells = [row[0].ljust(widths[0])]
+        cells += [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
+        lines.append("  ".join(cells).rstrip())
+    lines += [f"{'!' if n.severity == 'warning' else '-'} {n}" for n in fit.notes]
+    return "\n".join(lines)
+
+
+def fit_html(fit: Fit) -> str:
+    """Return the notebook form of a fit."""
+    header, *rows = _coefficient_rows(fit)
+    head = "".join(f"<th>{escape(c)}</th>" for c in header)
+    body = "".join("<tr>" + "".join(f"<td>{escape(c)}</td>" for c in row) + "</tr>" for row in rows)
+    notes = "".join(
+        f"<li><code>{escape(n.code)}</code> {escape(n.message)}</li>" for n in fit.notes
+    )
+    listed = f"<ul>{notes}</ul>" if notes else ""
+    return (
+        f"<p><b>{escape(_title(fit))}</b> &nbsp; {escape(_verdict(fit))}<br>{escape(_facts(fit))}"
+        f"</p><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{listed}"
+    )
+
+
+def _title(fit: Fit) -> str:
+    return f"Fit of {fit.law.family.name}: {plain_formula(fit.law.family.formula)}"
+
+
+def _verdict(fit: Fit) -> str:
+    warnings = sum(n.severity == "warning" for n in fit.notes)
+    if not warnings:
+        return "TRUSTED"
+    return f"NOT TRUSTED ({warnings} warning{'s' if warnings > 1 else ''})"
+
+
+def _facts(fit: Fit) -> str:
+    parts = [f"{len(fit.residuals)} runs"]
+    parts += [f"{n} {low:.3g}..{high:.3g}" for n, (low, high) in fit.ranges.items()]
+    if fit.runs is not None:
+        parts.append(f"{fit.target} {fit.runs.y.min():.4g}..{fit.runs.y.max():.4g}")
+    residual = fit.predictive.residual
+    robust = "least squares" if not np.isfinite(fit.delta) else f"Huber {fit.delta:.2g}"
+    parts.append(f"{residual} residual, {robust}")
+    scale = f"{100 * fit.noise:.2g} %" if residual == "log" else f"{fit.noise:.2g}"
+    parts.append(f"run noise {scale}")
+    parts.append(f"{fit.starts_agreeing} of {fit.starts} starts agree")
+    return " | ".join(parts)
+
+
+def _coefficient_rows(fit: Fit) -> list[list[str]]:
+    rows = [["", "value", "stderr", "90 % interval", "bound"]]
+    table = fit.interval(0.9)
+    for name, value in fit.coef.items():
+        stderr = fit.stderr[name]
+        shown = rounded(value, stderr)
+        low, high = table.loc[name, "low"], table.loc[name, "high"]
+        if not np.isfinite(low):
+            interval = "-"
+        elif stderr == 0:
+            interval = ""
+        else:
+            interval = f"[{low:.4g}, {high:.4g}]"
+        rows.append([name, *shown, interval, "AT BOUND" if name in fit.at_bound else ""])
+    return rows

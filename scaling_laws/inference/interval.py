@@ -1,0 +1,130 @@
+"""Predictions as draws of functions, and intervals as their quantiles."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from scaling_laws.errors import DataError
+from scaling_laws.laws.family import LawFamily
+from scaling_laws.solving.objective import Array, Residual, inverse_transform, transform
+
+Kind = Literal["run", "mean"]
+PARTS = ("coefficients", "law", "run")
+_ELEMENTS = 4_000_000
+
+
+@dataclass(frozen=True, eq=False)
+class Predictive:
+    """Everything a prediction is drawn from. Draw ``j`` is (coefficients, z_law, z_run) of ``j``.
+
+    Parameters
+    ----------
+    family : LawFamily
+    values : ndarray (p,)
+        Point coefficients, raw units.
+    coef : ndarray (k, p)
+        Draws of the coefficients, raw units.
+    z_law, z_run : ndarray (k,)
+        Standard normal numbers of the law error and of the run noise.
+    noise : float
+        Run noise on the residual scale.
+    residual : {"log", "linear", "logit"}
+    bounds : pair of float
+    """
+
+    family: LawFamily
+    values: Array
+    coef: Array
+    z_law: Array
+    z_run: Array
+    noise: float
+    residual: Residual
+    bounds: tuple[float, float]
+
+    def mean(self, inputs: Sequence[Array]) -> Array:
+        """Return the point prediction ``(n,)``."""
+        return np.broadcast_to(self.family.evaluate(inputs, self.values), inputs[0].shape)
+
+    def draws(
+        self, inputs: Sequence[Array], parts: Sequence[str], span: slice = slice(None)
+    ) -> Array:
+        """Return draws of the target ``(k, n)`` with the named parts of the uncertainty."""
+        coef = self.coef[span] if "coefficients" in parts else self.values[None]
+        columns = [c[:, None] for c in coef.T]
+        with np.errstate(all="ignore"):
+            value = self.family.evaluate(inputs, columns)
+        k = len(self.coef[span])
+        value = np.broadcast_to(value, (k, len(inputs[0])))
+        if "run" not in parts:
+            return value
+        on_scale = transform(value, self.residual, self.bounds)
+        noisy = on_scale + self.noise * self.z_run[span][:, None]
+        return np.asarray(inverse_transform(noisy, self.residual, self.bounds))
+
+    def interval(
+        self, inputs: Sequence[Array], level: float, parts: Sequence[str]
+    ) -> tuple[Array, Array]:
+        """Return the central interval of mass ``level``, two arrays ``(n,)``."""
+        n, k = len(inputs[0]), len(self.coef)
+        low, high = np.full(n, np.nan), np.full(n, np.nan)
+        if k == 0 or ("run" in parts and not np.isfinite(self.noise)):
+            return low, high
+        tails = np.array([0.5 * (1 - level), 0.5 * (1 + level)])
+        size = max(1, _ELEMENTS // k)
+        for i in range(0, n, size):
+            piece = slice(i, i + size)
+            drawn = self.draws([v[piece] for v in inputs], parts)
+            low[piece], high[piece] = np.quantile(drawn, tails, axis=0)
+        return low, high
+
+
+def parts_of(kind: Kind, parts: Sequence[str] | None) -> tuple[str, ...]:
+    """Return the parts of the uncertainty that a kind of interval contains.
+
+    Raises
+    ------
+    DataError
+        Unknown kind or part.
+
+    Examples
+    --------
+    >>> parts_of("mean", None)
+    ('coefficients', 'law')
+    """
+    if kind not in ("run", "mean"):
+        raise DataError(f"kind must be 'run' (one new run) or 'mean' (the curve), got {kind!r}.")
+    if parts is None:
+        return PARTS if kind == "run" else PARTS[:2]
+    unknown = [p for p in parts if p not in PARTS]
+    if unknown:
+        raise DataError(f"parts must be among {PARTS}, got {unknown[0]!r}.")
+    return tuple(p for p in PARTS if p in parts)
+
+
+def check_level(level: Any) -> float:
+    """Return ``level`` as a float in (0, 1).
+
+    Raises
+    ------
+    DataError
+        If it is not.
+
+    Examples
+    --------
+    >>> check_level(95)
+    Traceback (most recent call last):
+        ...
+    scaling_laws.errors.DataError: level must be in (0, 1), got 95. Did you mean 0.95?
+    """
+    try:
+        value = float(level)
+    except (TypeError, ValueError):
+        raise DataError(f"level must be a number in (0, 1), got {level!r}.") from None
+    if not 0.0 < value < 1.0:
+        hint = f" Did you mean {value / 100:g}?" if 1.0 < value < 100.0 else ""
+        raise DataError(f"level must be in (0, 1), got {level}.{hint}")
+    return value

@@ -1,0 +1,168 @@
+"""Draws of coefficients: a cluster bootstrap whose weights depend on labels, not on order.
+
+The weight of cluster ``c`` in draw ``j`` is a function of (seed, label of ``c``, ``j``) alone, so
+draws do not depend on row order, chunking or workers, and two fits that share runs are paired
+draw by draw.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scaling_laws.data.runs import hash_labels, mix_bits
+from scaling_laws.solving.batch import solve_batch
+from scaling_laws.solving.objective import Array, Problem
+from scaling_laws.solving.point import PointSolution
+
+_UNIT = 2.0**-53
+
+
+@dataclass(frozen=True)
+class Draws:
+    """Bootstrap draws of the free coefficients.
+
+    Parameters
+    ----------
+    free : ndarray (k, q)
+    failed : int
+        Draws whose refit did not converge (their last iterate is kept).
+    """
+
+    free: Array
+    failed: int
+
+
+def keyed_uniforms(labels: NDArray[np.uint64], first: int, last: int, seed: int) -> Array:
+    """Uniform numbers in (0, 1), one per draw ``first <= j < last`` and label.
+
+    Parameters
+    ----------
+    labels : ndarray of uint64 (g,)
+    first, last : int
+        Range of draws.
+    seed : int
+
+    Returns
+    -------
+    ndarray (last - first, g)
+
+    Examples
+    --------
+    >>> labels = np.array([3, 5], dtype=np.uint64)
+    >>> both = keyed_uniforms(labels, 0, 4, seed=0)
+    >>> bool((both[2:] == keyed_uniforms(labels, 2, 4, seed=0)).all())
+    True
+    """
+    key = mix_bits(labels ^ mix_bits(np.array([seed], dtype=np.int64).view(np.uint64)))
+    draw = mix_bits(np.arange(first, last, dtype=np.uint64))
+    bits = mix_bits(key[None, :] ^ draw[:, None])
+    return (np.asarray(bits >> np.uint64(11), dtype=float) + 0.5) * _UNIT
+
+
+def keyed_normals(label: str, draws: int, seed: int) -> Array:
+    """Return standard normal numbers ``(draws,)`` for a named use, a function of the draw alone."""
+    from scipy.special import ndtri
+
+    return np.asarray(ndtri(keyed_uniforms(hash_labels([label]), 0, draws, seed)[:, 0]))
+
+
+def cluster_weights(labels: NDArray[np.uint64], first: int, last: int, seed: int) -> Array:
+    """Return exponential cluster weights of mean one (Rubin's Bayesian bootstrap), per row.
+
+    Rows of one cluster share their weight.
+
+    References
+    ----------
+    Rubin (1981), Annals of Statistics 9, 130.
+    """
+    unique, inverse = np.unique(labels, return_inverse=True)
+    weights = -np.log(keyed_uniforms(unique, first, last, seed))
+    weights /= weights.mean(axis=1, keepdims=True)
+    out: Array = weights[:, inverse] if len(unique) < len(labels) else weights[:, inverse.ravel()]
+    return out
+
+
+def draw_coefficients(
+    point: PointSolution,
+    clusters: NDArray[np.uint64],
+    draws: int,
+    seed: int,
+    *,
+    workers: int = 1,
+    chunk: int | None = None,
+) -> Draws:
+    """Refit to reweighted clusters, ``draws`` times.
+
+    Deviations from the point are widened by ``sqrt(n / (n - q))`` for the coefficients spent.
+
+    Parameters
+    ----------
+    point : PointSolution
+    clusters : ndarray of uint64 (n,)
+    draws, seed, workers : int
+    chunk : int, optional
+        Draws solved together; no effect on the result.
+    """
+    problem, q = point.problem, len(point.free)
+    start = np.repeat(point.free[None], draws, axis=0)
+    if q == 0 or draws == 0:
+        return Draws(start, 0)
+
+    def weights(span: slice) -> Array:
+        return problem.weights * cluster_weights(clusters, span.start, span.stop, seed)
+
+    solved = solve_batch(problem, start, weights, workers=workers, chunk=chunk)
+    count = len(np.unique(clusters))
+    widened = point.free + (solved.free - point.free) * np.sqrt(count / max(count - q, 1))
+    free = np.clip(widened, problem.lower, problem.upper)
+    return Draws(free, int(np.sum(~solved.converged)))
+
+
+def sandwich_covariance(point: PointSolution, clusters: NDArray[np.uint64]) -> Array:
+    """Cluster-robust covariance of the free coefficients, NaN for those at a bound.
+
+    Bread is the information times the share of residuals inside ``delta`` (Huber 1981, sec. 7.6),
+    meat the outer products of the clusters' gradients, with the factor
+    ``G / (G - 1) * (n - 1) / (n - q)``.
+
+    Returns
+    -------
+    ndarray (q, q)
+    """
+    problem, q = point.problem, len(point.free)
+    out = np.full((q, q), np.nan)
+    inside = np.flatnonzero(~at_bound(problem, point.free))
+    if not len(inside):
+        return out
+    residuals, jac = problem.residuals_with_jacobian(point.free[None])
+    r, jac = residuals[0], jac[0][inside]
+    w = problem.weights
+    share = float(np.sum(w * (np.abs(r) <= problem.delta)) / np.sum(w))
+    bread = np.matmul(jac * w, jac.T) * max(share, 1.0 / len(r))
+    prior = problem.prior_gradient(point.free[None])
+    if prior is not None:
+        bread = bread + prior[1][np.ix_(inside, inside)]
+    scores = jac * (w * np.clip(r, -problem.delta, problem.delta))
+    unique, inverse = np.unique(clusters, return_inverse=True)
+    grouped = np.zeros((len(inside), len(unique)))
+    for row in range(len(inside)):
+        grouped[row] = np.bincount(inverse.ravel(), scores[row], minlength=len(unique))
+    meat = np.matmul(grouped, grouped.T)
+    scale = 1.0 / np.sqrt(np.maximum(np.diag(bread), 1e-300))
+    inverse_bread = np.linalg.pinv(bread * np.outer(scale, scale), rcond=1e-14, hermitian=True)
+    inverse_bread = inverse_bread * np.outer(scale, scale)
+    count, n = len(unique), len(r)
+    factor = count / max(count - 1, 1) * (n - 1) / max(n - q, 1)
+    out[np.ix_(inside, inside)] = factor * inverse_bread @ meat @ inverse_bread
+    return out
+
+
+def at_bound(problem: Problem, free: Array) -> NDArray[np.bool_]:
+    """Which free coefficients sit on one of their bounds."""
+    scale = np.maximum(np.abs(free), 1e-8)
+    return np.asarray(
+        (free - problem.lower <= 1e-9 * scale) | (problem.upper - free <= 1e-9 * scale)
+    )

@@ -1,0 +1,259 @@
+"""Many weightings of the same data solved at once: damped Gauss-Newton with robust weights.
+
+Every draw is solved by operations that do not depend on its neighbours, so results are the same
+bits for any number of workers and any chunk size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scaling_laws.solving.objective import Array, Problem
+
+_ELEMENTS_PER_CHUNK = 24_000  # rows x draws that stay in cache
+_MAX_ITERATIONS = 200
+_GAUSS_NEWTON_ITERATIONS = 12  # then true second derivatives, for flat valleys
+
+
+@dataclass(frozen=True)
+class Solutions:
+    """Solved draws.
+
+    Parameters
+    ----------
+    free : ndarray (k, q)
+        Free coefficients.
+    objective : ndarray (k,)
+    converged : ndarray of bool (k,)
+    """
+
+    free: Array
+    objective: Array
+    converged: NDArray[np.bool_]
+
+
+def solve_batch(
+    problem: Problem,
+    start: Array,
+    weights: Array | Callable[[slice], Array] | None = None,
+    *,
+    tolerance: float = 1e-6,
+    workers: int = 1,
+    chunk: int | None = None,
+) -> Solutions:
+    """Minimise the objective for every row of ``start``.
+
+    Parameters
+    ----------
+    problem : Problem
+    start : ndarray (k, q)
+        Starting points with a finite objective.
+    weights : ndarray (k, n), or callable slice -> ndarray, optional
+        Row weights of each draw; a callable makes them a chunk at a time, which keeps memory
+        flat. Default: the problem's own weights for all.
+    tolerance : float
+        Stop when the predicted change is below this share of a standard error (squared).
+    workers : int
+        Threads.
+    chunk : int, optional
+        Draws solved together.
+
+    Returns
+    -------
+    Solutions
+    """
+    k, n = len(start), len(problem.y)
+    size = chunk or int(np.clip(_ELEMENTS_PER_CHUNK // max(n, 1), 1, 256))
+    spans = [slice(i, min(i + size, k)) for i in range(0, k, size)]
+
+    def run(span: slice) -> Solutions:
+        if callable(weights):
+            w = weights(span)
+        elif weights is None:
+            w = np.broadcast_to(problem.weights, (span.stop - span.start, n))
+        else:
+            w = weights[span]
+        return _Chunk(problem, start[span], w, tolerance).solve()
+
+    if workers > 1 and len(spans) > 1:
+        with ThreadPoolExecutor(workers) as pool:
+            parts = list(pool.map(run, spans))
+    else:
+        parts = [run(span) for span in spans]
+    return Solutions(
+        np.concatenate([p.free for p in parts]),
+        np.concatenate([p.objective for p in parts]),
+        np.concatenate([p.converged for p in parts]),
+    )
+
+
+class _Chunk:
+    """Iteration state of the draws of one chunk that have not converged yet.
+
+    ``mix`` blends the Hessian of Huber's function (0) with its majorant (1, iteratively
+    reweighted least squares, always safe); ``damping`` is Marquardt's.
+    """
+
+    def __init__(self, problem: Problem, start: Array, weights: Array, tolerance: float) -> None:
+        self.problem = problem
+        self.tolerance = tolerance
+        self.free = np.clip(start, problem.lower, problem.upper)
+        self.done_objective = np.full(len(start), np.inf)
+        self.converged = np.zeros(len(start), dtype=bool)
+        self.alive = np.arange(len(start))
+        self.weights = weights
+        robust = np.isfinite(problem.delta)
+        self.mix = np.full(len(start), 0.1 if robust else 0.0)
+        self.damping = np.zeros(len(start))
+        self.residuals, self.jacobian = problem.residuals_with_jacobian(self.free)
+        self.objective = problem.objective_of(self.residuals, self.free, weights)
+        self.phi = self.free.copy()
+
+    def solve(self) -> Solutions:
+        for iteration in range(_MAX_ITERATIONS):
+            if not len(self.alive):
+                break
+            self._iterate(second_order=iteration >= _GAUSS_NEWTON_ITERATIONS)
+        self.free[self.alive] = self.phi
+        self.done_objective[self.alive] = self.objective
+        return Solutions(self.free, self.done_objective, self.converged)
+
+    def _iterate(self, second_order: bool) -> None:
+        gradient, hessian = self._derivatives(second_order)
+        step, decrement = self._step(gradient, hessian)
+        trial = np.clip(self.phi + step, self.problem.lower, self.problem.upper)
+        residuals, jacobian = self.problem.residuals_with_jacobian(trial)
+        objective = self.problem.objective_of(residuals, trial, self.weights)
+        scale = self.objective / max(len(self.problem.y), 1)
+        small = decrement <= self.tolerance * scale
+        flat = decrement <= 1e-13 * self.objective  # below what the objective can resolve
+        better = (objective < self.objective) | (flat & (objective <= self.objective * (1 + 1e-12)))
+        better &= np.isfinite(objective)
+        self._take(better, trial, residuals, jacobian, objective)
+        self._adapt(better)
+        exact = self.objective <= 1e-28 * (1.0 + np.sum(self.weights, axis=-1))
+        stuck = ~better & (flat | (self.damping > 1e12))
+        finished = (better & small) | stuck | exact
+        self.converged[self.alive[finished]] = True
+        if finished.any():
+            self._leave(finished)
+
+    def _derivatives(self, second_order: bool) -> tuple[Array, Array]:
+        delta, r, jac, w = self.problem.delta, self.residuals, self.jacobian, self.weights
+        if np.isfinite(delta):
+            size = np.abs(r)
+            psi = np.clip(r, -delta, delta)
+            majorant = delta / np.maximum(size, delta)
+            mix = self.mix[:, None]
+            curvature = w * ((1.0 - mix) * (size <= delta) + mix * majorant)
+        else:
+            psi, curvature = r, w
+        gradient = np.matmul(jac, (w * psi)[:, :, None])[:, :, 0]
+        hessian = np.matmul(jac * curvature[:, None, :], jac.transpose(0, 2, 1))
+        prior = self.problem.prior_gradient(self.phi)
+        if prior is not None:
+            gradient, hessian = gradient + prior[0], hessian + prior[1]
+        if second_order:
+            hessian = hessian + self._second_order_terms(psi * w)
+        return gradient, hessian
+
+    def _second_order_terms(self, weighted_psi: Array) -> Array:
+        """Sum of psi times the second derivatives of the residuals, by central differences."""
+        q = self.phi.shape[1]
+        out = np.empty((len(self.phi), q, q))
+        for j in range(q):
+            h = 1e-5 * np.maximum(np.abs(self.phi[:, j]), 1e-4)
+            shifted = self.phi.copy()
+            shifted[:, j] += h
+            _, above = self.problem.residuals_with_jacobian(shifted)
+            shifted[:, j] -= 2 * h
+            _, below = self.problem.residuals_with_jacobian(shifted)
+            change = (above - below) / (2 * h)[:, None, None]
+            out[:, j, :] = np.matmul(change, weighted_psi[:, :, None])[:, :, 0]
+        out = 0.5 * (out + out.transpose(0, 2, 1))
+        out[~np.isfinite(out).all(axis=(1, 2))] = 0.0
+        return out
+
+    def _step(self, gradient: Array, hessian: Array) -> tuple[Array, Array]:
+        """Damped Newton step; coefficients pushed against a bound are held."""
+        low, high = self.problem.lower, self.problem.upper
+        held = ((self.phi <= low) & (gradient > 0)) | ((self.phi >= high) & (gradient < 0))
+        q = gradient.shape[1]
+        diagonal = np.maximum(np.abs(np.einsum("kqq->kq", hessian)), 1e-300)
+        unit = 1.0 / np.sqrt(diagonal)
+        scaled = hessian * unit[:, :, None] * unit[:, None, :]
+        scaled[:, np.arange(q), np.arange(q)] += (self.damping + 1e-15)[:, None]
+        scaled = np.where(held[:, :, None] | held[:, None, :], 0.0, scaled)
+        scaled[:, np.arange(q), np.arange(q)] += held
+        right = np.where(held, 0.0, gradient * unit)
+        finite = np.isfinite(scaled).all(axis=(1, 2)) & np.isfinite(right).all(axis=1)
+        scaled[~finite], right[~finite] = np.eye(q), 0.0
+        solution = _solve_symmetric(scaled, right)
+        decrement = np.einsum("kq,kq->k", solution, right)
+        uphill = decrement < 0  # an indefinite Hessian: fall back to scaled steepest descent
+        solution[uphill] = right[uphill] / (1.0 + self.damping[uphill, None])
+        decrement = np.where(uphill, np.einsum("kq,kq->k", right, right), decrement)
+        return -solution * unit, decrement
+
+    def _take(
+        self,
+        better: NDArray[np.bool_],
+        trial: Array,
+        residuals: Array,
+        jacobian: Array,
+        objective: Array,
+    ) -> None:
+        if better.all():
+            self.phi, self.residuals, self.jacobian = trial, residuals, jacobian
+            self.objective = objective
+            return
+        self.phi[better] = trial[better]
+        self.residuals[better] = residuals[better]
+        self.jacobian[better] = jacobian[better]
+        self.objective[better] = objective[better]
+
+    def _adapt(self, better: NDArray[np.bool_]) -> None:
+        robust = np.isfinite(self.problem.delta)
+        mixed = self.mix < 1.0 if robust else np.zeros(len(self.mix), dtype=bool)
+        more_mix = np.minimum(1.0, np.maximum(self.mix, 1e-2) * 10.0)
+        more_damping = np.maximum(self.damping * 10.0, 1e-3)
+        self.damping = np.where(
+            better,
+            np.where(self.damping > 1e-6, self.damping * 0.2, 0.0),
+            np.where(mixed, self.damping, more_damping),
+        )
+        if robust:
+            floor = 1e-4
+            eased = np.maximum(self.mix * 0.2, floor)
+            self.mix = np.where(better, eased, np.where(mixed, more_mix, self.mix))
+
+    def _leave(self, finished: NDArray[np.bool_]) -> None:
+        gone = self.alive[finished]
+        self.free[gone] = self.phi[finished]
+        self.done_objective[gone] = self.objective[finished]
+        keep = ~finished
+        self.alive = self.alive[keep]
+        self.weights = self.weights[keep]
+        for name in ("phi", "residuals", "jacobian", "objective", "mix", "damping"):
+            setattr(self, name, getattr(self, name)[keep])
+
+
+def _solve_symmetric(matrices: Array, right: Array) -> Array:
+    try:
+        return np.asarray(np.linalg.solve(matrices, right[:, :, None])[:, :, 0], dtype=float)
+    except np.linalg.LinAlgError:  # one at a time, so that a singular draw leaves its neighbours be
+        return np.array([_solve_one(m, v) for m, v in zip(matrices, right, strict=True)])
+
+
+def _solve_one(matrix: Array, vector: Array) -> Array:
+    try:
+        return np.asarray(
+            np.linalg.solve(matrix[None], vector[None, :, None])[0, :, 0], dtype=float
+        )
+    except np.linalg.LinAlgError:
+        return np.asarray(np.linalg.lstsq(matrix, vector, rcond=None)[0], dtype=float)

@@ -1,0 +1,205 @@
+"""The point fit: global starts, lmfit's nonlinear least squares, a polish to machine precision."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from scaling_laws.errors import FitError
+from scaling_laws.solving.batch import solve_batch
+from scaling_laws.solving.objective import (
+    EFFICIENCY,
+    Array,
+    Problem,
+    check_law_values,
+    rho,
+    robust_scale,
+)
+from scaling_laws.solving.starts import find_starts
+
+_SCALE_ROUNDS = 30
+_AGREE = 1e-6  # relative difference of objectives that counts as the same optimum
+_EXACT = 1e-10  # residuals below this are rounding, not noise
+
+
+@dataclass(frozen=True)
+class PointSolution:
+    """The best point found and what the search saw.
+
+    Parameters
+    ----------
+    problem : Problem
+        The problem with its final ``delta`` and prior precisions.
+    free : ndarray (q,)
+        Free coefficients at the optimum.
+    objective : float
+    starts, starts_agreeing : int
+        Starts polished, and how many of them reached the optimum.
+    converged : bool
+    """
+
+    problem: Problem
+    free: Array
+    objective: float
+    starts: int
+    starts_agreeing: int
+    converged: bool
+
+
+def solve_point(
+    problem: Problem,
+    *,
+    auto_delta: bool = False,
+    prior_sd: Array | None = None,
+    given: Array | None = None,
+    use_lmfit: bool = True,
+) -> PointSolution:
+    """Find the global optimum of ``problem``.
+
+    Parameters
+    ----------
+    problem : Problem
+    auto_delta : bool
+        Re-estimate Huber's ``delta`` from the residuals until it settles.
+    prior_sd : ndarray (p,), optional
+        Standard deviations of the priors, NaN where there is none. Their weight relative to the
+        data follows the residuals' scale.
+    given : ndarray (p,), optional
+        The user's start; NaN where none was given.
+    use_lmfit : bool
+        Refine with lmfit before the last polish (backtests skip it for speed).
+
+    Raises
+    ------
+    FitError
+        No start leads anywhere; the best attempt is kept on the exception.
+    LawError
+        The law's function returns NaN.
+    """
+    if not problem.free:
+        nothing = np.zeros((1, 0))
+        return PointSolution(
+            problem, nothing[0], float(problem.objective(nothing)[0]), 1, 1, converged=True
+        )
+    starts = _starts(problem, given)
+    problem = _with_scale(problem, starts[:1], auto_delta, prior_sd)
+    solved = solve_batch(problem, starts, tolerance=1e-10)
+    if not np.isfinite(solved.objective).any():
+        raise FitError(
+            f"none of {len(starts)} starts of '{problem.family.name}' has a finite objective. "
+            "Check the units of the inputs, or pass start=.",
+            best=dict(
+                zip(problem.family.coefficient_names, problem.full(starts[:1])[0], strict=True)
+            ),
+        )
+    best = solved.free[[int(np.argmin(solved.objective))]]
+    if auto_delta or prior_sd is not None:
+        problem, best = _settle(problem, best, auto_delta, prior_sd)
+        solved = solve_batch(problem, np.concatenate([best, solved.free]), tolerance=1e-10)
+        best = solved.free[[int(np.argmin(solved.objective))]]
+    if use_lmfit:
+        best = _refine_with_lmfit(problem, best)
+    final = solve_batch(problem, best, tolerance=1e-22)
+    objective = float(final.objective[0])
+    span = _AGREE * objective + 1e-20 * float(np.sum(problem.weights))
+    agreeing = int(np.sum(solved.objective <= objective + span))
+    return PointSolution(
+        problem, final.free[0], objective, len(solved.free), agreeing, bool(final.converged[0])
+    )
+
+
+def _starts(problem: Problem, given: Array | None) -> Array:
+    try:
+        return find_starts(problem, given)
+    except FitError:
+        middle = np.array([[_middle(problem, i) for i in problem.free]])
+        check_law_values(problem, middle)
+        raise
+
+
+def _middle(problem: Problem, i: int) -> float:
+    coefficient = problem.family.coefficients[i]
+    if coefficient.starts:
+        return float(np.sqrt(max(coefficient.starts[0], 1e-12) * coefficient.starts[1]))
+    return 1.0
+
+
+def _with_scale(problem: Problem, free: Array, auto_delta: bool, prior_sd: Array | None) -> Problem:
+    """Return the problem with ``delta`` and prior weights that match its residuals' scale."""
+    if not auto_delta and prior_sd is None:
+        return problem
+    sigma = robust_scale(problem.residuals(free)[0], problem.weights)
+    if auto_delta:
+        problem = replace(problem, delta=EFFICIENCY * sigma if sigma > _EXACT else np.inf)
+    if prior_sd is not None:
+        precision = np.where(np.isfinite(prior_sd), (max(sigma, _EXACT) / prior_sd) ** 2, 0.0)
+        problem = replace(problem, prior_precision=precision)
+    return problem
+
+
+def _settle(
+    problem: Problem, best: Array, auto_delta: bool, prior_sd: Array | None
+) -> tuple[Problem, Array]:
+    for _ in range(_SCALE_ROUNDS):
+        before = problem
+        problem = _with_scale(problem, best, auto_delta, prior_sd)
+        best = solve_batch(problem, best, tolerance=1e-14).free
+        if abs(problem.delta - before.delta) <= 1e-9 * before.delta or (
+            not np.isfinite(problem.delta) and not np.isfinite(before.delta)
+        ):
+            break
+    return problem, best
+
+
+def _refine_with_lmfit(problem: Problem, free: Array) -> Array:
+    """Minimise with lmfit from ``free``; return the better of the two."""
+    import lmfit
+
+    names = [problem.family.coefficient_names[i] for i in problem.free]
+    parameters = lmfit.Parameters()
+    for j, name in enumerate(names):
+        parameters.add(
+            name, value=free[0, j], min=float(problem.lower[j]), max=float(problem.upper[j])
+        )
+
+    def point(values: Mapping[str, Any]) -> Array:
+        return np.array([[float(values[n]) for n in names]])
+
+    def residual(values: Mapping[str, Any]) -> Array:
+        return root_residuals(problem, point(values))[0]
+
+    def jacobian(values: Mapping[str, Any]) -> Array:
+        return root_residuals(problem, point(values))[1]
+
+    minimizer = lmfit.Minimizer(residual, parameters, nan_policy="propagate", calc_covar=False)
+    try:
+        result = minimizer.least_squares(
+            Dfun=jacobian, x_scale="jac", ftol=1e-12, xtol=1e-12, gtol=1e-12, max_nfev=100
+        )
+    except (ValueError, np.linalg.LinAlgError, ZeroDivisionError):
+        return free  # lmfit could not start here; the batched polish stands
+    refined = np.clip(point(result.params), problem.lower, problem.upper)
+    return refined if problem.objective(refined)[0] < problem.objective(free)[0] else free
+
+
+def root_residuals(problem: Problem, free: Array) -> tuple[Array, Array]:
+    """Vector whose half sum of squares is the objective, and its Jacobian ``(rows, q)``."""
+    r, jac = problem.residuals_with_jacobian(free)
+    r, jac = r[0], jac[0]
+    value = rho(r, problem.delta)
+    root = np.sqrt(2.0 * value)
+    inside = np.abs(r) <= problem.delta
+    slope = np.where(inside, 1.0, np.minimum(np.abs(r), problem.delta) / np.maximum(root, 1e-300))
+    weight = np.sqrt(problem.weights)
+    vector = weight * np.sign(r) * root
+    matrix = (weight * slope * jac).T
+    if problem.prior_precision.any():
+        strength = np.sqrt(problem.prior_precision)
+        gap = problem.full(free)[0] - problem.prior_mean
+        vector = np.concatenate([vector, strength * gap])
+        matrix = np.concatenate([matrix, strength[:, None] * problem.matrix])
+    vector = np.where(np.isfinite(vector), vector, 1e150)
+    return vector, np.where(np.isfinite(matrix), matrix, 0.0)

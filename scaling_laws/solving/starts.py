@@ -1,0 +1,302 @@
+"""Starting points by variable projection: search the non-linear coefficients, solve the rest.
+
+Golub and Pereyra (1973), SIAM J. Numer. Anal. 10, 413. Deterministic: a logarithmic grid for one
+or two searched coefficients, a scrambled Sobol sequence with a fixed key for more.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scaling_laws.errors import FitError
+from scaling_laws.solving.objective import Array, Problem, linear_map
+
+_GRID_POINTS = {1: 64, 2: 28}  # per searched coefficient
+_SOBOL_POINTS = {3: 1024, 4: 2048}
+_MOST_SOBOL_POINTS = 4096
+_MOST_ROWS = 400
+_ELEMENTS = 400_000
+
+
+def find_starts(problem: Problem, given: Array | None = None, limit: int = 8) -> Array:
+    """Return up to ``limit`` distinct starting points, best first, shape ``(m, q)``.
+
+    Parameters
+    ----------
+    problem : Problem
+    given : ndarray (p,), optional
+        The user's own start, all coefficients; NaN where none was given.
+
+    Raises
+    ------
+    FitError
+        No starting point gives a valid prediction, or the law declares none and the user gave
+        none.
+    """
+    small = _thinned(problem)
+    parts = []
+    if given is not None and np.isfinite(given).all():
+        parts.append(np.clip(given[list(problem.free)], problem.lower, problem.upper)[None])
+    searchable = small.family.start_family or small.family
+    if all(c.linear or c.starts for c in searchable.coefficients):
+        parts.append(_projected(small, given))
+    if not parts:
+        lacking = [c.name for c in searchable.coefficients if not (c.linear or c.starts)]
+        raise FitError(
+            f"law '{problem.family.name}' declares no span of starts for {lacking}. Pass start= "
+            "with a value for every coefficient, or declare Coefficient(..., starts=(low, high))."
+        )
+    points = np.concatenate(parts)
+    score = problem.objective(points)
+    points, score = points[np.isfinite(score)], score[np.isfinite(score)]
+    if not len(points):
+        raise FitError(
+            f"no starting point of '{problem.family.name}' predicts a valid target. Check the "
+            "units of the inputs, or pass start= with a value for every coefficient."
+        )
+    return _distinct(points, score, limit)
+
+
+def _thinned(problem: Problem) -> Problem:
+    n = len(problem.y)
+    if n <= _MOST_ROWS:
+        return problem
+    keep = np.argsort(problem.y, kind="stable")[np.linspace(0, n - 1, _MOST_ROWS).astype(int)]
+    return replace(
+        problem,
+        x=tuple(v[keep] for v in problem.x),
+        y=problem.y[keep],
+        weights=problem.weights[keep],
+    )
+
+
+def _distinct(points: Array, score: Array, limit: int) -> Array:
+    """Best points that are not neighbours of a better one."""
+    order = np.argsort(score, kind="stable")[: 40 * limit]
+    coordinates = np.sign(points) * np.log1p(np.abs(points) * 10.0)
+    chosen: list[int] = []
+    for i in order:
+        if all(np.max(np.abs(coordinates[i] - coordinates[j])) > 0.25 for j in chosen):
+            chosen.append(int(i))
+        if len(chosen) == limit:
+            break
+    return points[chosen]
+
+
+def _projected(problem: Problem, given: Array | None) -> Array:
+    """Scored candidates from variable projection, as free coefficients."""
+    family = problem.family
+    if family.start_family is None or family.from_start is None:
+        return _best(problem, _project(problem, _search_points(problem, given)))
+    inner = _inner_problem(problem)
+    found = _best(inner, _project(inner, _search_points(inner, None)))
+    names = inner.family.coefficient_names
+    with np.errstate(all="ignore"):
+        coef = family.from_start(dict(zip(names, found.T, strict=True)))
+    full = np.stack([coef[n] for n in family.coefficient_names], axis=1)
+    full = full[np.isfinite(full).all(axis=1)]
+    return np.clip(full[:, list(problem.free)], problem.lower, problem.upper)
+
+
+def _inner_problem(problem: Problem) -> Problem:
+    """Return the same data under the family's linear-block form, without constraints."""
+    family = problem.family.start_family
+    assert family is not None
+    family = family.bind(problem.family.inputs, increasing=problem.family.increasing)
+    matrix, offset, free = linear_map(family.coefficient_names, {}, {})
+    lower = np.array([c.lower for c in family.coefficients])
+    upper = np.array([c.upper for c in family.coefficients])
+    zeros = np.zeros(len(lower))
+    return replace(
+        problem,
+        family=family,
+        lower=lower,
+        upper=upper,
+        matrix=matrix,
+        offset=offset,
+        free=free,
+        prior_mean=zeros,
+        prior_precision=zeros,
+    )
+
+
+def _best(problem: Problem, points: Array, keep: int = 400) -> Array:
+    score = problem.objective(points)
+    order = np.argsort(score, kind="stable")
+    return points[order[: min(keep, int(np.isfinite(score).sum()))]]
+
+
+def _search_points(problem: Problem, given: Array | None) -> Array:
+    """Free coefficients with the searched ones filled in and the linear ones at zero."""
+    coefficients = [problem.family.coefficients[i] for i in problem.free]
+    searched = [j for j, c in enumerate(coefficients) if c.linear is None]
+    points = np.zeros((1, len(coefficients)))
+    if not searched:
+        return points
+    low, high = np.empty(len(searched)), np.empty(len(searched))
+    for s, j in enumerate(searched):
+        span = coefficients[j].starts
+        assert span is not None
+        low[s] = np.clip(span[0], problem.lower[j], problem.upper[j])
+        high[s] = np.clip(span[1], problem.lower[j], problem.upper[j])
+        mine = np.nan if given is None else given[problem.free[j]]
+        if np.isfinite(mine):
+            low[s] = high[s] = mine
+    unit = _unit_points(len(searched))
+    points = np.zeros((len(unit), len(coefficients)))
+    for s, j in enumerate(searched):
+        if low[s] > 0:
+            points[:, j] = np.exp(np.log(low[s]) + unit[:, s] * np.log(high[s] / low[s]))
+        else:
+            points[:, j] = low[s] + unit[:, s] * (high[s] - low[s])
+    return points
+
+
+def _unit_points(dimensions: int) -> Array:
+    """Points filling the unit cube."""
+    if dimensions in _GRID_POINTS:
+        axis = np.linspace(0.0, 1.0, _GRID_POINTS[dimensions])
+        return np.stack(np.meshgrid(*[axis] * dimensions, indexing="ij"), -1).reshape(
+            -1, dimensions
+        )
+    from scipy.stats import qmc
+
+    count = _SOBOL_POINTS.get(dimensions, _MOST_SOBOL_POINTS)
+    points: Array = qmc.Sobol(dimensions, scramble=True, seed=20220329).random(count)
+    return points
+
+
+def _project(problem: Problem, points: Array) -> Array:
+    """Fill in the linear coefficients of every search point."""
+    linear = [problem.family.coefficients[i].linear for i in problem.free]
+    on_log = [j for j, kind in enumerate(linear) if kind == "log"]
+    on_target = [j for j, kind in enumerate(linear) if kind == "target"]
+    if on_log:
+        return _solve_on_log(problem, points, on_log, on_target)
+    if not on_target:
+        return points
+    size = max(1, _ELEMENTS // (len(problem.y) * (len(on_target) + 1)))
+    parts = [points[i : i + size] for i in range(0, len(points), size)]
+    return np.concatenate([_solve_on_target(problem, part, on_target) for part in parts])
+
+
+def _solve_on_target(problem: Problem, points: Array, linear: list[int]) -> Array:
+    """Bounded weighted least squares in the linear coefficients, one problem a point."""
+    out = points.copy()
+    out[:, linear] = 0.0
+    with np.errstate(all="ignore"):
+        base = problem.predict(out)
+        columns = np.empty((len(points), len(linear), len(problem.y)))
+        for position, j in enumerate(linear):
+            unit = out.copy()
+            unit[:, j] = 1.0
+            columns[:, position] = problem.predict(unit) - base
+    weights = problem.weights * _first_order_weights(problem)
+    target = problem.y - base
+    usable = np.isfinite(columns).all(axis=(1, 2)) & np.isfinite(base).all(axis=1)
+    columns[~usable], target[~usable] = 0.0, 0.0
+    solved = bounded_least_squares(
+        columns, target, weights, problem.lower[linear], problem.upper[linear]
+    )
+    solved[~usable] = np.nan
+    out[:, linear] = solved
+    return out
+
+
+def _first_order_weights(problem: Problem) -> Array:
+    """Weights that make squared errors on the target match the residual scale to first order."""
+    y = problem.y
+    if problem.residual == "log":
+        return 1.0 / np.maximum(y, 1e-300) ** 2
+    if problem.residual == "logit":
+        low, high = problem.bounds
+        return (1.0 / np.maximum((y - low) * (high - y) / (high - low), 1e-6)) ** 2
+    return np.ones_like(y)
+
+
+def bounded_least_squares(
+    columns: Array, target: Array, weights: Array, lower: Array, upper: Array
+) -> Array:
+    """Weighted least squares with bounds, many problems at once, by an active set.
+
+    Parameters
+    ----------
+    columns : ndarray (g, l, n)
+    target : ndarray (g, n)
+    weights : ndarray (n,)
+    lower, upper : ndarray (l,)
+
+    Returns
+    -------
+    ndarray (g, l)
+
+    Examples
+    --------
+    >>> columns = np.array([[[1.0, 1.0, 1.0], [0.0, 1.0, 2.0]]])
+    >>> target = np.array([[3.0, 2.0, 1.0]])
+    >>> inf = np.array([np.inf, np.inf])
+    >>> bounded_least_squares(columns, target, np.ones(3), np.zeros(2), inf).round(3).tolist()
+    [[2.0, 0.0]]
+    """
+    root = np.sqrt(weights)
+    weighted, right = columns * root, target * root
+    norms = np.sqrt(np.einsum("gln,gln->gl", weighted, weighted))
+    norms = np.where(norms > 0, norms, 1.0)
+    weighted = weighted / norms[:, :, None]
+    gram = np.matmul(weighted, weighted.transpose(0, 2, 1))
+    moment = np.matmul(weighted, right[:, :, None])[:, :, 0]
+    low, high = lower * norms, upper * norms
+    count = gram.shape[1]
+    diagonal = np.arange(count)
+    held = np.zeros(moment.shape, dtype=bool)
+    values = np.zeros(moment.shape)
+    for _ in range(count + 1):
+        system = np.where(held[:, :, None] | held[:, None, :], 0.0, gram)
+        system[:, diagonal, diagonal] += np.where(held, 1.0, 1e-12)
+        kept = np.where(held, values, 0.0)
+        rest = moment - np.einsum("gij,gj->gi", gram, kept)
+        free: NDArray[np.float64] = np.linalg.solve(system, np.where(held, 0.0, rest)[:, :, None])[
+            :, :, 0
+        ]
+        values = np.where(held, values, free)
+        outside = ~held & ((values < low) | (values > high))
+        if not outside.any():
+            break
+        values = np.clip(values, low, high)
+        held |= outside
+    return np.clip(values, low, high) / norms
+
+
+def _solve_on_log(
+    problem: Problem, points: Array, on_log: list[int], on_target: list[int]
+) -> Array:
+    """One least squares on the logarithm: the log-linear block, and one amplitude if any."""
+    positive = problem.y > 0
+    out = points[:1].copy()
+    out[:, on_log] = 0.0
+    out[:, on_target] = 1.0
+
+    def log_prediction(free: Array) -> Array:
+        with np.errstate(all="ignore"):
+            return np.log(problem.predict(free)[0])
+
+    base = log_prediction(out)
+    columns = []
+    for j in on_log:
+        unit = out.copy()
+        unit[:, j] = 1.0
+        columns.append(log_prediction(unit) - base)
+    columns.extend(np.ones_like(base) for _ in on_target[:1])
+    root = np.sqrt(problem.weights * positive)
+    design = np.stack(columns, axis=1) * root[:, None]
+    right = np.where(positive, np.log(np.where(positive, problem.y, 1.0)) - base, 0.0) * root
+    if not np.isfinite(design).all():
+        return np.empty((0, points.shape[1]))
+    solved = np.linalg.lstsq(design, right, rcond=None)[0]
+    out[0, on_log] = solved[: len(on_log)]
+    if on_target:
+        out[0, on_target[0]] = np.exp(solved[-1])
+    return np.clip(out, problem.lower, problem.upper)
