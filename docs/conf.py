@@ -1,0 +1,136 @@
+"""Sphinx configuration; it also writes the parts of the pages that repeat what the code says."""
+
+from __future__ import annotations
+
+import inspect
+
+import scaling_laws as sl
+from scaling_laws import quantities
+from scaling_laws.laws.family import Law
+
+project = "scaling_laws"
+author = "The scaling_laws developers"
+copyright = author
+version = release = sl.__version__
+
+extensions = [
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.napoleon",
+    "sphinx.ext.mathjax",
+]
+myst_enable_extensions = ["dollarmath"]
+myst_heading_anchors = 3
+exclude_patterns = ["_build"]
+default_role = "code"  # single backticks in docstrings
+autodoc_member_order = "bysource"
+autodoc_typehints = "none"  # the docstrings give the types
+napoleon_use_ivar = True
+add_module_names = False
+html_theme = "alabaster"
+html_theme_options = {
+    "description": "Fit scaling laws, predict with intervals that hold, plan what to train next.",
+    "fixed_sidebar": True,
+    "page_width": "1100px",
+}
+
+GROUPS = {
+    "Fit and predict": ("scaling_laws.fitting", "scaling_laws.solving", "scaling_laws.inference"),
+    "Plan": ("scaling_laws.planning", "scaling_laws.quantities"),
+    "Measure": ("scaling_laws.measurement",),
+    "Data": ("scaling_laws.data",),
+    "Laws": ("scaling_laws.laws", "scaling_laws.testing"),
+    "Show": ("scaling_laws.plot", "scaling_laws.reporting"),
+    "Errors and notes": ("scaling_laws.errors",),
+}
+
+
+def law_list() -> str:
+    """One section a law: formula, coefficients, aliases and source."""
+    parts = []
+    for name in sl.list_laws():
+        law = sl.get_law(name)
+        shown = ", ".join(f"`{n}`" for n in law.inputs)
+        if law.build is not None:
+            shown += ", or any others"
+        facts = [f"Inputs: {shown}.", f"Coefficients: {_coefficients(law)}."]
+        if law.aliases:
+            facts.append(f"Also known as {', '.join(f'`{a}`' for a in law.aliases)}.")
+        if law.candidate:
+            facts.append("Proposed by automatic selection.")
+        facts.append(f"Source: {law.reference}.")
+        parts.append(f"## {name}\n\n$$\n{law.formula}\n$$\n\n{' '.join(facts)}\n")
+    return "\n".join(parts)
+
+
+def _coefficients(law: sl.LawFamily) -> str:
+    meanings = [f" ({c.meaning})" if c.meaning else "" for c in law.coefficients]
+    return ", ".join(
+        f"`{c.name}`{meaning}" for c, meaning in zip(law.coefficients, meanings, strict=True)
+    )
+
+
+def published_table() -> str:
+    """One row a published law: constants, source and what is counted."""
+    rows = ["| name | constants | source | what is counted |", "|---|---|---|---|"]
+    for name, law in vars(sl.published).items():
+        if isinstance(law, Law):
+            constants = ", ".join(f"{n} = {v:.5g}" for n, v in law.coef.items())
+            rows.append(f"| `{name}` | {constants} | {law.reference} | {law.convention} |")
+    return "\n".join(rows)
+
+
+def quantity_table() -> str:
+    """One row a canonical quantity: name, symbol, meaning, unit and values allowed."""
+    allowed = {"positive": "> 0", "fraction": "0 to 1", "real": "any finite"}
+    rows = ["| name | symbol | meaning | unit | values | better |", "|---|---|---|---|---|---|"]
+    for kind, names in (("", quantities.INPUT_NAMES), ("t", quantities.TARGET_NAMES)):
+        for name in names:
+            q = quantities.quantity(name)
+            symbol = f"${q.symbol}$" if q.symbol else ""
+            better = q.direction if kind else ""
+            unit = "" if q.unit == q.meaning else q.unit
+            rows.append(
+                f"| `{name}` | {symbol} | {q.meaning} | {unit} | {allowed[q.domain]} | {better} |"
+            )
+    return "\n".join(rows)
+
+
+def api_reference() -> str:
+    """Directives for every public name, grouped by what it is for."""
+    parts = []
+    for title, rooms in GROUPS.items():
+        names = [n for n in sl.__all__ if sl._HOME[n].startswith(rooms)]
+        directives = "\n".join(_directive(n) for n in names)
+        parts.append(f"## {title}\n\n```{{eval-rst}}\n{directives}```\n")
+    return "\n".join(parts)
+
+
+def _directive(name: str) -> str:
+    value = getattr(sl, name)
+    if inspect.ismodule(value):
+        members = "" if name == "published" else "   :members:\n"
+        imported = sl._HOME[name]
+        return f".. automodule:: {imported}\n{members}\n"
+    kind = "class" if inspect.isclass(value) else "function"
+    members = "   :members:\n" if kind == "class" and not issubclass(value, Exception) else ""
+    return f".. auto{kind}:: scaling_laws.{name}\n{members}\n"
+
+
+GENERATED = {
+    "<!-- generated: laws -->": law_list,
+    "<!-- generated: published -->": published_table,
+    "<!-- generated: quantities -->": quantity_table,
+    "<!-- generated: api -->": api_reference,
+}
+
+
+def _fill(_app, _docname, source):
+    for marker, write in GENERATED.items():
+        if marker in source[0]:
+            source[0] = source[0].replace(marker, write())
+
+
+def setup(app):
+    app.connect("source-read", _fill)
+    return {"parallel_read_safe": True}
