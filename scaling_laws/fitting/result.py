@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -407,12 +407,12 @@ def fit_from_dict(data: Mapping[str, Any]) -> Fit:
     from scaling_laws.fitting.fitter import Fitter
 
     law = law_from_dict(data["law"])
-    options = dict(data["options"])
-    robust = options.pop("robust")
-    pairs = {
-        name: {k: tuple(v) if isinstance(v, list) else v for k, v in options.pop(name).items()}
-        for name in ("bounds", "ties", "priors")
-    }
+    options: dict[str, Any] = dict(data["options"])
+    robust = options["robust"]
+    options["robust"] = None if robust is None else Huber(**robust)
+    for name in ("bounds", "ties", "priors"):
+        pairs = options[name].items()
+        options[name] = {k: tuple(v) if isinstance(v, list) else v for k, v in pairs}
     p = data["predictive"]
     count = len(law.values)
     predictive = Predictive(
@@ -428,9 +428,7 @@ def fit_from_dict(data: Mapping[str, Any]) -> Fit:
     return Fit(
         law=law,
         target=data["target"],
-        fitter=replace(
-            Fitter(**options, **pairs), robust=None if robust is None else Huber(**robust)
-        ),
+        fitter=Fitter(**options),
         predictive=predictive,
         covariance=_array(data["covariance"]).reshape(count, count),
         at_bound=tuple(data["at_bound"]),

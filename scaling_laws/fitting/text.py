@@ -108,11 +108,10 @@ def _facts(fit: Fit) -> str:
 
 def _coefficient_rows(fit: Fit) -> list[list[str]]:
     rows = [["", "value", "stderr", "90 % interval", "bound"]]
-    table = fit.interval(0.9)
-    for name, value in fit.coef.items():
+    ends = fit.interval(0.9).to_numpy()
+    for (name, value), (low, high) in zip(fit.coef.items(), ends, strict=True):
         stderr = fit.stderr[name]
         shown = rounded(value, stderr)
-        low, high = table.loc[name, "low"], table.loc[name, "high"]
         if not np.isfinite(low):
             interval = "-"
         elif stderr == 0:

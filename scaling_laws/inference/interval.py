@@ -47,7 +47,7 @@ class Predictive:
 
     def mean(self, inputs: Sequence[Array]) -> Array:
         """Return the point prediction ``(n,)``."""
-        return np.broadcast_to(self.family.evaluate(inputs, self.values), inputs[0].shape)
+        return np.broadcast_to(self.family.evaluate(inputs, list(self.values)), inputs[0].shape)
 
     def draws(
         self, inputs: Sequence[Array], parts: Sequence[str], span: slice = slice(None)

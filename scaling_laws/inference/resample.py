@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scaling_laws.data.runs import hash_labels, mix_bits
-from scaling_laws.solving.batch import solve_batch
-from scaling_laws.solving.objective import Array, Problem
+from scaling_laws.solving.batch import second_order_terms, solve_batch
+from scaling_laws.solving.objective import EFFICIENCY, Array, Problem, robust_scale
 from scaling_laws.solving.point import PointSolution
 
 _UNIT = 2.0**-53
@@ -81,8 +81,7 @@ def cluster_weights(labels: NDArray[np.uint64], first: int, last: int, seed: int
     unique, inverse = np.unique(labels, return_inverse=True)
     weights = -np.log(keyed_uniforms(unique, first, last, seed))
     weights /= weights.mean(axis=1, keepdims=True)
-    out: Array = weights[:, inverse] if len(unique) < len(labels) else weights[:, inverse.ravel()]
-    return out
+    return np.asarray(weights[:, inverse.ravel()])
 
 
 def draw_coefficients(
@@ -124,9 +123,10 @@ def draw_coefficients(
 def sandwich_covariance(point: PointSolution, clusters: NDArray[np.uint64]) -> Array:
     """Cluster-robust covariance of the free coefficients, NaN for those at a bound.
 
-    Bread is the information times the share of residuals inside ``delta`` (Huber 1981, sec. 7.6),
-    meat the outer products of the clusters' gradients, with the factor
-    ``G / (G - 1) * (n - 1) / (n - q)``.
+    Bread is the Hessian of the objective. Huber's function has no second derivative beyond
+    ``delta``; where ``delta`` is below 1.345 robust standard deviations its curvature is spread
+    over that width, as for least absolute deviations (Powell 1991). Meat is the outer products
+    of the clusters' gradients, with the factor ``G / (G - 1) * (n - 1) / (n - q)``.
 
     Returns
     -------
@@ -139,25 +139,35 @@ def sandwich_covariance(point: PointSolution, clusters: NDArray[np.uint64]) -> A
         return out
     residuals, jac = problem.residuals_with_jacobian(point.free[None])
     r, jac = residuals[0], jac[0][inside]
-    w = problem.weights
-    share = float(np.sum(w * (np.abs(r) <= problem.delta)) / np.sum(w))
-    bread = np.matmul(jac * w, jac.T) * max(share, 1.0 / len(r))
-    prior = problem.prior_gradient(point.free[None])
-    if prior is not None:
-        bread = bread + prior[1][np.ix_(inside, inside)]
-    scores = jac * (w * np.clip(r, -problem.delta, problem.delta))
+    psi = problem.weights * np.clip(r, -problem.delta, problem.delta)
+    bread = _bread(point, r, jac, psi, inside)
     unique, inverse = np.unique(clusters, return_inverse=True)
-    grouped = np.zeros((len(inside), len(unique)))
-    for row in range(len(inside)):
-        grouped[row] = np.bincount(inverse.ravel(), scores[row], minlength=len(unique))
-    meat = np.matmul(grouped, grouped.T)
+    grouped = np.stack([np.bincount(inverse.ravel(), s, len(unique)) for s in jac * psi])
     scale = 1.0 / np.sqrt(np.maximum(np.diag(bread), 1e-300))
     inverse_bread = np.linalg.pinv(bread * np.outer(scale, scale), rcond=1e-14, hermitian=True)
     inverse_bread = inverse_bread * np.outer(scale, scale)
     count, n = len(unique), len(r)
     factor = count / max(count - 1, 1) * (n - 1) / max(n - q, 1)
+    meat = np.matmul(grouped, grouped.T)
     out[np.ix_(inside, inside)] = factor * inverse_bread @ meat @ inverse_bread
     return out
+
+
+def _bread(
+    point: PointSolution, r: Array, jac: Array, psi: Array, inside: NDArray[np.intp]
+) -> Array:
+    problem, free = point.problem, point.free[None]
+    width = max(problem.delta, EFFICIENCY * robust_scale(r, problem.weights))
+    share = 1.0 if not np.isfinite(width) else problem.delta / width if width > 0 else 1.0
+    curvature = problem.weights * (np.abs(r) <= width) * share
+    flat = np.matmul(jac * curvature, jac.T)
+    bent = second_order_terms(problem, free, psi[None])[0][np.ix_(inside, inside)]
+    prior = problem.prior_gradient(free)
+    extra = 0.0 if prior is None else prior[1][np.ix_(inside, inside)]
+    full: Array = flat + bent + extra
+    scale = 1.0 / np.sqrt(np.maximum(np.diag(flat), 1e-300))
+    definite = np.linalg.eigvalsh(full * np.outer(scale, scale)).min() > 1e-12
+    return full if definite else np.asarray(flat + extra)
 
 
 def at_bound(problem: Problem, free: Array) -> NDArray[np.bool_]:

@@ -159,25 +159,8 @@ class _Chunk:
         if prior is not None:
             gradient, hessian = gradient + prior[0], hessian + prior[1]
         if second_order:
-            hessian = hessian + self._second_order_terms(psi * w)
+            hessian = hessian + second_order_terms(self.problem, self.phi, psi * w)
         return gradient, hessian
-
-    def _second_order_terms(self, weighted_psi: Array) -> Array:
-        """Sum of psi times the second derivatives of the residuals, by central differences."""
-        q = self.phi.shape[1]
-        out = np.empty((len(self.phi), q, q))
-        for j in range(q):
-            h = 1e-5 * np.maximum(np.abs(self.phi[:, j]), 1e-4)
-            shifted = self.phi.copy()
-            shifted[:, j] += h
-            _, above = self.problem.residuals_with_jacobian(shifted)
-            shifted[:, j] -= 2 * h
-            _, below = self.problem.residuals_with_jacobian(shifted)
-            change = (above - below) / (2 * h)[:, None, None]
-            out[:, j, :] = np.matmul(change, weighted_psi[:, :, None])[:, :, 0]
-        out = 0.5 * (out + out.transpose(0, 2, 1))
-        out[~np.isfinite(out).all(axis=(1, 2))] = 0.0
-        return out
 
     def _step(self, gradient: Array, hessian: Array) -> tuple[Array, Array]:
         """Damped Newton step; coefficients pushed against a bound are held."""
@@ -243,17 +226,38 @@ class _Chunk:
             setattr(self, name, getattr(self, name)[keep])
 
 
+def second_order_terms(problem: Problem, free: Array, weighted_psi: Array) -> Array:
+    """Sum over rows of ``weighted_psi`` times the residuals' second derivatives ``(k, q, q)``.
+
+    Central differences of the Jacobian; what Gauss-Newton leaves out of the Hessian.
+    """
+    q = free.shape[1]
+    out = np.empty((len(free), q, q))
+    for j in range(q):
+        h = 1e-5 * np.maximum(np.abs(free[:, j]), 1e-4)
+        shifted = free.copy()
+        shifted[:, j] += h
+        _, above = problem.residuals_with_jacobian(shifted)
+        shifted[:, j] -= 2 * h
+        _, below = problem.residuals_with_jacobian(shifted)
+        change = (above - below) / (2 * h)[:, None, None]
+        out[:, j, :] = np.matmul(change, weighted_psi[:, :, None])[:, :, 0]
+    out = 0.5 * (out + out.transpose(0, 2, 1))
+    out[~np.isfinite(out).all(axis=(1, 2))] = 0.0
+    return out
+
+
 def _solve_symmetric(matrices: Array, right: Array) -> Array:
     try:
-        return np.asarray(np.linalg.solve(matrices, right[:, :, None])[:, :, 0], dtype=float)
+        solved = np.linalg.solve(matrices, right[:, :, None])[:, :, 0]
     except np.linalg.LinAlgError:  # one at a time, so that a singular draw leaves its neighbours be
-        return np.array([_solve_one(m, v) for m, v in zip(matrices, right, strict=True)])
+        solved = np.array([_solve_one(m, v) for m, v in zip(matrices, right, strict=True)])
+    return np.asarray(solved, dtype=float)
 
 
 def _solve_one(matrix: Array, vector: Array) -> Array:
     try:
-        return np.asarray(
-            np.linalg.solve(matrix[None], vector[None, :, None])[0, :, 0], dtype=float
-        )
+        solved = np.linalg.solve(matrix[None], vector[None, :, None])[0, :, 0]
     except np.linalg.LinAlgError:
-        return np.asarray(np.linalg.lstsq(matrix, vector, rcond=None)[0], dtype=float)
+        solved = np.linalg.lstsq(matrix, vector, rcond=None)[0]
+    return np.asarray(solved, dtype=float)

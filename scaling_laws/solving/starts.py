@@ -83,7 +83,7 @@ def _distinct(points: Array, score: Array, limit: int) -> Array:
             chosen.append(int(i))
         if len(chosen) == limit:
             break
-    return points[chosen]
+    return np.asarray(points[chosen])
 
 
 def _projected(problem: Problem, given: Array | None) -> Array:
@@ -98,7 +98,7 @@ def _projected(problem: Problem, given: Array | None) -> Array:
         coef = family.from_start(dict(zip(names, found.T, strict=True)))
     full = np.stack([coef[n] for n in family.coefficient_names], axis=1)
     full = full[np.isfinite(full).all(axis=1)]
-    return np.clip(full[:, list(problem.free)], problem.lower, problem.upper)
+    return np.asarray(np.clip(full[:, list(problem.free)], problem.lower, problem.upper))
 
 
 def _inner_problem(problem: Problem) -> Problem:
@@ -126,7 +126,7 @@ def _inner_problem(problem: Problem) -> Problem:
 def _best(problem: Problem, points: Array, keep: int = 400) -> Array:
     score = problem.objective(points)
     order = np.argsort(score, kind="stable")
-    return points[order[: min(keep, int(np.isfinite(score).sum()))]]
+    return np.asarray(points[order[: min(keep, int(np.isfinite(score).sum()))]])
 
 
 def _search_points(problem: Problem, given: Array | None) -> Array:
@@ -281,7 +281,7 @@ def _solve_on_log(
 
     def log_prediction(free: Array) -> Array:
         with np.errstate(all="ignore"):
-            return np.log(problem.predict(free)[0])
+            return np.asarray(np.log(problem.predict(free)[0]))
 
     base = log_prediction(out)
     columns = []
@@ -299,4 +299,4 @@ def _solve_on_log(
     out[0, on_log] = solved[: len(on_log)]
     if on_target:
         out[0, on_target[0]] = np.exp(solved[-1])
-    return np.clip(out, problem.lower, problem.upper)
+    return np.asarray(np.clip(out, problem.lower, problem.upper))

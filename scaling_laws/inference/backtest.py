@@ -1,0 +1,221 @@
+"""Rolling-origin backtests: fit the small runs, score the larger ones, cut after cut."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from scaling_laws.data.runs import Runs
+from scaling_laws.errors import DataError, FitError, Note, suggest
+from scaling_laws.laws.family import LawFamily
+from scaling_laws.solving.objective import Array
+from scaling_laws.solving.setup import Settings, bind_family
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_CUTS = 6
+_TRAIN_SHARES = (0.4, 0.9)  # of the runs, below the first and the last automatic cut
+
+
+@dataclass(frozen=True, eq=False)
+class Backtest:
+    """How a law fitted below each cut did above it.
+
+    Parameters
+    ----------
+    law : str
+    along : str
+        Quantity that was cut.
+    target : str
+    rows : DataFrame
+        One row per cut and held-out run: ``cut``, the value of ``along``, ``distance`` [decades
+        beyond the largest value fitted], ``actual``, ``predicted``, ``error`` (signed: logarithm
+        of predicted over actual, or their difference where the target is not positive).
+    notes : tuple of Note
+        Cuts that could not be fitted, with the reason.
+
+    Examples
+    --------
+    >>> import scaling_laws as sl
+    >>> back = sl.backtest(sl.load_dataset("tiny_lm"), "chinchilla", along="flops")
+    >>> list(back.table.columns)
+    ['cut', 'n_train', 'n_test', 'distance', 'error', 'bias']
+    """
+
+    law: str
+    along: str
+    target: str
+    rows: pd.DataFrame
+    counts: Mapping[float, int]
+    notes: tuple[Note, ...]
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """One row a cut: runs fitted and held out, mean distance, mean |error|, mean error."""
+        import pandas as pd
+
+        out = []
+        for cut, rows in self.rows.groupby("cut", sort=True):
+            out.append(
+                {
+                    "cut": cut,
+                    "n_train": self.counts[float(cut)],  # type: ignore[arg-type]
+                    "n_test": len(rows),
+                    "distance": rows["distance"].mean(),
+                    "error": rows["error"].abs().mean(),
+                    "bias": rows["error"].mean(),
+                }
+            )
+        return pd.DataFrame(out, columns=["cut", "n_train", "n_test", "distance", "error", "bias"])
+
+    def __str__(self) -> str:
+        table = self.table.to_string(index=False, float_format=lambda v: f"{v:.4g}")
+        return f"Backtest of {self.law} along {self.along}\n{table}"
+
+    def __repr__(self) -> str:
+        return str(self)
+
+    def _repr_html_(self) -> str:
+        return f"<p><b>Backtest of {self.law} along {self.along}</b></p>{self.table.to_html()}"
+
+
+def backtest(
+    runs: Any,
+    law: str | LawFamily,
+    *,
+    along: str = "flops",
+    cuts: Sequence[float] | None = None,
+    target: str = "loss",
+    inputs: Sequence[str] | None = None,
+    columns: Mapping[str, str] | None = None,
+    weights: str | ArrayLike | None = None,
+    **options: Any,
+) -> Backtest:
+    """Fit the runs at or below each cut, predict those above it.
+
+    Parameters
+    ----------
+    runs : DataFrame, mapping of columns, or sequence of mappings
+    law : str or LawFamily
+    along : str, default "flops"
+        Input (or ``flops``) to cut along; the question should extrapolate in the same direction.
+        Laws without compute default to their only input.
+    cuts : sequence of float, optional
+        Largest value fitted, in the unit of ``along``. Default: up to six, from 40 % to 90 % of
+        the runs.
+    target, inputs, columns, weights
+        As `scaling_laws.fit`.
+    **options
+        ``residual``, ``robust``, ``fixed``, ``bounds``, ``start``, ``ties``, ``priors``,
+        ``focus`` as `scaling_laws.fit`.
+
+    Returns
+    -------
+    Backtest
+
+    Raises
+    ------
+    DataError
+        Unusable table, unknown column or option, or no cut leaves runs on both sides.
+    LawError
+        Unknown law.
+
+    Examples
+    --------
+    >>> import scaling_laws as sl
+    >>> back = sl.backtest(sl.load_dataset("tiny_lm"), "chinchilla", along="tokens")
+    >>> bool((back.rows.distance >= 0).all())
+    True
+    """
+    known = tuple(Settings.__dataclass_fields__)
+    for name in options:
+        if name not in known:
+            raise DataError(
+                f"backtest has no option '{name}'.{suggest(name, known)} It has {known}."
+            )
+    settings = Settings(**options)
+    family = bind_family(law, target, inputs)
+    checked = settings.check(runs, family, target, columns, weights)
+    if along == "flops" and checked.flops is None and len(checked.inputs) == 1:
+        along = checked.inputs[0]
+    return backtest_checked(checked, family, settings, along, cuts)
+
+
+def backtest_checked(
+    runs: Runs,
+    family: LawFamily,
+    settings: Settings,
+    along: str,
+    cuts: Sequence[float] | None = None,
+) -> Backtest:
+    """Backtest rows that were checked already."""
+    import pandas as pd
+
+    axis = runs.column(along)
+    parts, counts, notes = [], {}, []
+    for cut in automatic_cuts(axis) if cuts is None else sorted(float(c) for c in cuts):
+        train, test = axis <= cut, axis > cut
+        if not test.any() or not train.any():
+            continue
+        try:
+            solved = settings.solve(runs.take(train), family, use_lmfit=False)
+        except (DataError, FitError) as error:
+            notes.append(
+                Note("cut_skipped", "info", f"cut at {cut:g}: {error}", {"cut": float(cut)})
+            )
+            continue
+        held_out = runs.take(test)
+        predicted = np.broadcast_to(
+            family.evaluate(held_out.x, list(solved.coef)), held_out.y.shape
+        )
+        counts[float(cut)] = int(train.sum())
+        parts.append(
+            pd.DataFrame(
+                {
+                    "cut": float(cut),
+                    along: axis[test],
+                    "distance": np.log10(axis[test] / axis[train].max()),
+                    "actual": held_out.y,
+                    "predicted": predicted,
+                    "error": signed_error(predicted, held_out.y),
+                },
+                index=pd.Index(list(held_out.index), name="row"),
+            )
+        )
+    if not parts:
+        why = f" {notes[-1].message}" if notes else ""
+        raise DataError(
+            f"no cut along '{along}' leaves enough runs on both sides ({len(runs)} runs).{why}"
+        )
+    return Backtest(family.name, along, runs.target, pd.concat(parts), counts, tuple(notes))
+
+
+def automatic_cuts(axis: Array) -> Array:
+    """Up to six values of ``axis`` with 40 % to 90 % of the runs at or below them.
+
+    Examples
+    --------
+    >>> automatic_cuts(np.arange(1.0, 11.0)).tolist()
+    [4.0, 5.0, 6.0, 7.0, 8.0, 9.0]
+    """
+    levels = np.unique(axis)[:-1]
+    if not len(levels):
+        return levels
+    share = np.array([np.mean(axis <= level) for level in levels])
+    inside = levels[(share >= _TRAIN_SHARES[0]) & (share <= _TRAIN_SHARES[1])]
+    if len(inside) <= _CUTS:
+        return inside if len(inside) else levels[-1:]
+    positions = np.round(np.linspace(0, len(inside) - 1, _CUTS)).astype(int)
+    return np.asarray(inside[positions])
+
+
+def signed_error(predicted: Array, actual: Array) -> Array:
+    """Return log(predicted / actual), or their difference where either is not positive."""
+    if (actual > 0).all() and (predicted > 0).all():
+        return np.asarray(np.log(predicted / actual))
+    return np.asarray(predicted - actual)

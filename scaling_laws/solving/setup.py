@@ -1,0 +1,314 @@
+"""From checked runs and options to a solved point: scales, units, constraints, then the solver."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from scaling_laws.data.runs import Runs, check_runs, design_notes
+from scaling_laws.errors import DataError, LawError, Note, suggest
+from scaling_laws.laws.family import LawFamily
+from scaling_laws.laws.registry import get_law
+from scaling_laws.quantities import quantity
+from scaling_laws.solving.objective import Array, Huber, Problem, Residual, linear_map
+from scaling_laws.solving.point import PointSolution, solve_point
+
+Tie = str | tuple[str, float]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What is minimised and under which constraints; the parameters are those of `Fitter`."""
+
+    residual: Literal["auto", "log", "linear", "logit"] = "auto"
+    robust: Huber | None = field(default_factory=Huber)
+    fixed: Mapping[str, float] = field(default_factory=dict, hash=False)
+    bounds: Mapping[str, tuple[float, float]] = field(default_factory=dict, hash=False)
+    start: Mapping[str, float] = field(default_factory=dict, hash=False)
+    ties: Mapping[str, Tie] = field(default_factory=dict, hash=False)
+    priors: Mapping[str, tuple[float, float]] = field(default_factory=dict, hash=False)
+    focus: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.residual not in ("auto", "log", "linear", "logit"):
+            raise DataError(
+                f"residual must be 'auto', 'log', 'linear' or 'logit', got {self.residual!r}."
+            )
+        if self.robust is not None and not isinstance(self.robust, Huber):
+            raise DataError(f"robust must be a Huber or None, got {self.robust!r}.")
+        if not (np.isfinite(self.focus) and self.focus >= 0):
+            raise DataError(f"focus must be a finite number >= 0, got {self.focus}.")
+
+    def check(
+        self,
+        runs: Any,
+        family: LawFamily,
+        target: str,
+        columns: Mapping[str, str] | None = None,
+        weights: str | ArrayLike | None = None,
+        cluster: str | ArrayLike | None = None,
+    ) -> Runs:
+        """Return the usable rows of a table for this family and target.
+
+        Raises
+        ------
+        DataError
+            As `scaling_laws.fit`.
+        """
+        declared = quantity(target)
+        positive = self.residual == "log" or (
+            self.residual == "auto" and declared.domain == "positive"
+        )
+        return check_runs(
+            runs,
+            family,
+            target,
+            columns=columns,
+            weights=weights,
+            cluster=cluster,
+            positive_target=positive,
+        )
+
+    def solve(self, runs: Runs, family: LawFamily, *, use_lmfit: bool = True) -> Solved:
+        """Find the point optimum of a family over checked runs.
+
+        Raises
+        ------
+        DataError
+            Too few rows, an input that never varies, an impossible constraint.
+        FitError, LawError
+            As `solve_point`.
+        """
+        notes = runs.notes + design_notes(runs)
+        constant = [n.details["input"] for n in notes if n.code == "constant_input"]
+        if constant and not (self.fixed or self.ties or self.priors):
+            raise DataError(
+                f"input '{constant[0]}' has a single value in all {len(runs)} runs, so its "
+                f"coefficients in '{family.name}' cannot be determined. Add runs that vary it, "
+                "fix its coefficients with fixed=, or use a law without it."
+            )
+        residual, bounds, y, zeros = _residual(self.residual, runs)
+        factors = _factors(family, runs, self._constrained())
+        problem = self._problem(family, runs, residual, bounds, y, factors)
+        spare = len(runs) - len(problem.free)
+        if spare < 1 and not self.priors:
+            raise DataError(
+                f"{len(runs)} runs cannot determine {len(problem.free)} coefficients of "
+                f"'{family.name}' and their uncertainty: at least {len(problem.free) + 1} are "
+                f"needed. Add runs, fix some with fixed={{...}}, or use a law with fewer."
+            )
+        given = np.array([self.start.get(n, np.nan) for n in family.coefficient_names], dtype=float)
+        if family.rescale is not None and np.isfinite(given).all():
+            given = _rescaled(family, given[None], factors)[0]
+        solution = solve_point(
+            problem,
+            auto_delta=self.robust is not None and self.robust.delta == "auto",
+            prior_sd=self._prior_sd(family),
+            given=given if self.start else None,
+            use_lmfit=use_lmfit,
+        )
+        return Solved(family, solution, factors, notes + zeros)
+
+    def _constrained(self) -> set[str]:
+        tied = {t if isinstance(t, str) else t[0] for t in self.ties.values()}
+        return {*self.fixed, *self.bounds, *self.priors, *self.ties, *tied}
+
+    def _prior_sd(self, family: LawFamily) -> Array | None:
+        if not self.priors:
+            return None
+        return np.array([self.priors.get(n, (0.0, np.nan))[1] for n in family.coefficient_names])
+
+    def _problem(
+        self,
+        family: LawFamily,
+        runs: Runs,
+        residual: Residual,
+        bounds: tuple[float, float],
+        y: Array,
+        factors: Array,
+    ) -> Problem:
+        names = family.coefficient_names
+        self._check_names(names)
+        ties = {a: (t, 1.0) if isinstance(t, str) else (t[0], float(t[1])) for a, t in
+                self.ties.items()}  # fmt: skip
+        fixed = {a: float(v) for a, v in self.fixed.items()}
+        matrix, offset, free = linear_map(names, fixed, ties)
+        lower, upper = self._limits(family, runs, residual, bounds)
+        focus = (runs.compute() / runs.compute().max()) ** self.focus if self.focus else 1.0
+        delta = np.inf
+        if self.robust is not None and self.robust.delta != "auto":
+            delta = float(self.robust.delta)
+        mean = np.array([self.priors.get(n, (0.0, np.nan))[0] for n in names])
+        return Problem(
+            family=family,
+            x=tuple(v * s for v, s in zip(runs.x, factors, strict=True)),
+            y=y,
+            weights=runs.weights * focus,
+            residual=residual,
+            delta=delta,
+            lower=lower[list(free)],
+            upper=upper[list(free)],
+            matrix=matrix,
+            offset=offset,
+            free=free,
+            bounds=bounds,
+            prior_mean=mean,
+            prior_precision=np.zeros(len(names)),
+        )
+
+    def _check_names(self, names: Sequence[str]) -> None:
+        for option in ("fixed", "bounds", "start", "ties", "priors"):
+            for name in getattr(self, option):
+                if name not in names:
+                    raise DataError(
+                        f"{option}= names '{name}', which is not a coefficient."
+                        f"{suggest(name, names)} The law has {tuple(names)}."
+                    )
+        for name, (_, sd) in self.priors.items():
+            if not sd > 0:
+                raise DataError(f"the prior of '{name}' needs a standard deviation > 0, got {sd}.")
+        for name, tie in self.ties.items():
+            other = tie if isinstance(tie, str) else tie[0]
+            if other not in names or other == name or other in self.ties or name in self.fixed:
+                raise DataError(
+                    f"ties= binds '{name}' to '{other}'. Bind it to another coefficient of "
+                    f"{tuple(names)} that is not itself tied, and do not fix it as well."
+                )
+
+    def _limits(
+        self, family: LawFamily, runs: Runs, residual: Residual, bounds: tuple[float, float]
+    ) -> tuple[Array, Array]:
+        lower = np.array([c.lower for c in family.coefficients])
+        upper = np.array([c.upper for c in family.coefficients])
+        for i, c in enumerate(family.coefficients):
+            if c.role != "floor":
+                continue
+            if residual == "linear" and (runs.y <= 0).any():
+                lower[i] = -np.inf
+            if residual == "logit":
+                lower[i], upper[i] = max(lower[i], bounds[0]), min(upper[i], bounds[1])
+        for name, (low, high) in self.bounds.items():
+            i = family.coefficient_names.index(name)
+            if not low < high:
+                raise DataError(f"bounds of '{name}' must increase, got ({low}, {high}).")
+            lower[i], upper[i] = max(lower[i], low), min(upper[i], high)
+            if lower[i] > upper[i]:
+                raise DataError(
+                    f"bounds of '{name}' ({low}, {high}) lie outside what '{family.name}' allows "
+                    f"({family.coefficients[i].lower}, {family.coefficients[i].upper})."
+                )
+        return lower, upper
+
+
+@dataclass(frozen=True, eq=False)
+class Solved:
+    """A solved point and the way back to raw units.
+
+    Parameters
+    ----------
+    family : LawFamily
+    point : PointSolution
+        In the solver's units.
+    factors : ndarray
+        What each input was multiplied by.
+    notes : tuple of Note
+    """
+
+    family: LawFamily
+    point: PointSolution
+    factors: Array
+    notes: tuple[Note, ...]
+
+    def raw(self, free: Array) -> Array:
+        """All coefficients in raw units ``(k, p)`` from free ones ``(k, q)``."""
+        return _rescaled(self.family, self.point.problem.full(free), 1.0 / self.factors)
+
+    @property
+    def coef(self) -> Array:
+        """Point coefficients ``(p,)``, raw units."""
+        return np.asarray(self.raw(self.point.free[None])[0])
+
+
+def bind_family(law: str | LawFamily, target: str, inputs: Sequence[str] | None) -> LawFamily:
+    """Return the family bound to its inputs and to the target's direction.
+
+    Raises
+    ------
+    LawError, DataError
+        Unknown law, wrong inputs, or a target that is also an input.
+    """
+    if not isinstance(law, str | LawFamily):
+        hint = " fit takes the runs first, then the law." if hasattr(law, "columns") else ""
+        raise LawError(
+            f"a law is named by a string or given as a LawFamily, got {type(law).__name__}.{hint}"
+        )
+    family = get_law(law, inputs)
+    if target in family.inputs:
+        raise DataError(f"the target '{target}' is also an input of '{family.name}'.")
+    return family.bind(increasing=quantity(target).direction == "higher")
+
+
+def _residual(
+    wanted: str, runs: Runs
+) -> tuple[Residual, tuple[float, float], Array, tuple[Note, ...]]:
+    """Residual scale, bounds of the target, the target moved off its bounds, and a note if so."""
+    declared, y = quantity(runs.target), runs.y
+    bounds = declared.bounds or (0.0, 1.0)
+    if wanted == "logit" and declared.bounds is None:
+        raise DataError(
+            f"residual='logit' needs a target declared bounded; '{runs.target}' is not. Use one "
+            "of the bounded targets (accuracy, error, f1, recall, ...) through columns=."
+        )
+    if wanted == "auto":
+        wanted = "logit" if declared.bounds else ("log" if (y > 0).all() else "linear")
+    if wanted == "log":
+        return "log", bounds, y, ()
+    if wanted == "linear":
+        return "linear", bounds, y, ()
+    low, high = bounds
+    gap = np.minimum(y - low, high - y)
+    if (gap > 0).all():
+        return "logit", bounds, y, ()
+    inside = gap[gap > 0]
+    if not len(inside):
+        raise DataError(f"every value of '{runs.target}' sits on a bound of {bounds}.")
+    margin = 0.5 * float(inside.min())
+    note = Note(
+        "values_at_bound",
+        "info",
+        f"{int((gap <= 0).sum())} values of '{runs.target}' on a bound were moved inside by "
+        f"{margin:.3g}, half the smallest distance seen, to take their logit",
+        {"count": int((gap <= 0).sum()), "margin": margin},
+    )
+    return "logit", bounds, np.clip(y, low + margin, high - margin), (note,)
+
+
+def _factors(family: LawFamily, runs: Runs, constrained: set[str]) -> Array:
+    """Factors that bring the inputs to order one; ones where the law or constraints forbid it."""
+    ones = np.ones(len(runs.x))
+    if family.rescale is None:
+        return ones
+    factors = np.array(
+        [
+            np.exp(-np.log(v).mean()) if (v > 0).all() else 1.0 / max(np.abs(v).max(), 1e-300)
+            for v in runs.x
+        ]
+    )
+    if constrained:
+        probe = {c.name: 0.5 for c in family.coefficients}
+        moved = family.rescale(probe, list(factors))
+        if any(moved[n] != probe[n] for n in constrained):
+            return ones
+    return factors
+
+
+def _rescaled(family: LawFamily, full: Array, factors: Sequence[float] | Array) -> Array:
+    if family.rescale is None or np.all(np.asarray(factors) == 1.0):
+        return full
+    names = family.coefficient_names
+    moved = family.rescale(dict(zip(names, full.T, strict=True)), list(factors))
+    return np.stack([np.broadcast_to(moved[n], len(full)) for n in names], axis=1)
