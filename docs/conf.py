@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 
 import scaling_laws as sl
 from scaling_laws import quantities
@@ -56,8 +57,6 @@ def law_list() -> str:
         facts = [f"Inputs: {shown}.", f"Coefficients: {_coefficients(law)}."]
         if law.aliases:
             facts.append(f"Also known as {', '.join(f'`{a}`' for a in law.aliases)}.")
-        if law.candidate:
-            facts.append("Proposed by automatic selection.")
         facts.append(f"Source: {law.reference}.")
         parts.append(f"## {name}\n\n$$\n{law.formula}\n$$\n\n{' '.join(facts)}\n")
     return "\n".join(parts)
@@ -131,6 +130,15 @@ def _fill(_app, _docname, source):
             source[0] = source[0].replace(marker, write())
 
 
+def _number_references(_app, _what, name, _obj, _options, lines):
+    """Make ``[1]_`` of a docstring a footnote of its own: many docstrings share the page."""
+    key = name.replace(".", "-").lower()
+    for i, line in enumerate(lines):
+        cited = re.sub(r"\[(\d+)\]_", rf"[#{key}-\1]_", line)
+        lines[i] = re.sub(r"^(\s*\.\. )\[(\d+)\]", rf"\1[#{key}-\2]", cited)
+
+
 def setup(app):
     app.connect("source-read", _fill)
+    app.connect("autodoc-process-docstring", _number_references)
     return {"parallel_read_safe": True}
