@@ -11,7 +11,7 @@ import numpy as np
 from scaling_laws.errors import Note
 from scaling_laws.planning.checks import Asked, boundary_note, data_notes, reach_notes
 from scaling_laws.planning.cost import Cost
-from scaling_laws.planning.optimum import Array, Mask, NumericSurface
+from scaling_laws.planning.optimum import LARGEST, Array, Mask, NumericSurface
 from scaling_laws.planning.plan import Plan
 from scaling_laws.planning.power_sum import PowerSum
 from scaling_laws.planning.source import PAIR, Source
@@ -22,7 +22,6 @@ Solve = Callable[[Surface, slice], Pair]
 Intervals = tuple[dict[str, Array], dict[str, Array]]
 
 _CHUNK = 200_000
-_INFINITY = 1e300
 _RANGE = 690.0
 
 
@@ -74,9 +73,10 @@ class Answerer:
             near, inside = self._near_optimal(surface, u, v, feasible)
             notes += boundary_note(inside, source.label)
         if target in ask.rows:
-            free = {n: ask.rows.get(n, _INFINITY) for n in PAIR}
-            limit, wanted = self._limit(ask, free), ask.rows[target]
-            notes += reach_notes(target, wanted, limit, feasible, share, source.higher)
+            fixed = tuple(n for n in PAIR if n in ask.rows)
+            limit = self._limit(ask, tuple(n for n in PAIR if n not in fixed))
+            wanted = ask.rows[target]
+            notes += reach_notes(target, wanted, limit, feasible, share, source.higher, fixed)
         elif "flops" in ask.rows:
             share = None
         else:
@@ -104,8 +104,8 @@ class Answerer:
             low, high = zip(*(_quantiles(piece, self.level) for piece in pieces), strict=True)
             interval = np.exp(np.concatenate(low)), np.exp(np.concatenate(high))
             share = np.concatenate([np.isfinite(piece).mean(axis=0) for piece in pieces])
-        limit = self._limit(ask, {name: _INFINITY})
-        rising = bool(curve.value(np.log(_INFINITY)) > curve.value(curve.low))
+        limit = self._limit(ask, (name,))
+        rising = bool(curve.value(LARGEST) > curve.value(curve.low))
         notes = reach_notes(source.target, wanted, limit, feasible, share, rising)
         return self._single(ask, np.exp(log_x), interval, limit, share, notes)
 
@@ -208,15 +208,22 @@ class Answerer:
         inputs = {n: np.where(feasible, best[n], 1.0) for n in self.source.law.inputs}
         return np.where(feasible, self.source.predict(inputs), np.nan)
 
-    def _limit(self, ask: Asked, ends: Mapping[str, Any]) -> Array:
-        """Value of the target where the inputs the caller left free grow without end."""
+    def _limit(self, ask: Asked, free: tuple[str, ...]) -> Array:
+        """Value of the target where the ``free`` inputs grow without end; NaN if it never settles.
+
+        The others are the caller's.
+        """
         law = self.source.law
-        free = not any(n in ask.rows for n in law.inputs)
-        if law.floor is not None and free:
+        if law.floor is not None and set(free) == set(law.inputs):
             return np.full(ask.size, law.floor)
-        inputs = [np.broadcast_to(np.asarray(ends[n], float), ask.size) for n in law.inputs]
+        ends = []
         with np.errstate(all="ignore"):
-            return np.asarray(law.family.evaluate(inputs, law.values), dtype=float)
+            for far in (1e150, 1e300):
+                inputs = [np.full(ask.size, far) if n in free else ask.rows[n] for n in law.inputs]
+                ends.append(np.asarray(law.family.evaluate(inputs, law.values), dtype=float))
+            scale = np.abs(ask.rows[self.source.target]) + np.abs(ends[1])
+            settled = np.abs(ends[1] - ends[0]) <= 1e-6 * scale
+        return np.where(settled, ends[1], np.nan)
 
     def _target_interval(self, best: Mapping[str, Array], feasible: Mask) -> Pair:
         """Interval of the target for one run of the plan, from the source itself."""
@@ -260,7 +267,7 @@ class Answerer:
             high=shaped(ends[1]),
             near_optimal=shaped(near),
             more=shaped(more),
-            limit=None if limit is None else ask.out(limit),
+            limit=None if limit is None or (ask.scalar and np.isnan(limit[0])) else ask.out(limit),
             share=None if share is None else ask.out(share),
             binding=tuple(ask.rows),
             notes=tuple(notes),

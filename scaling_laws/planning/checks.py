@@ -212,9 +212,31 @@ def boundary_note(inside: Mask, law: str) -> list[Note]:
 
 
 def reach_notes(
-    target: str, wanted: Array, limit: Array, feasible: Mask, share: Array | None, higher: bool
+    target: str,
+    wanted: Array,
+    limit: Array,
+    feasible: Mask,
+    share: Array | None,
+    higher: bool,
+    fixed: tuple[str, ...] = (),
 ) -> list[Note]:
-    """Notes on targets that the law, or part of its draws, cannot reach."""
+    """Notes on targets that the law, or part of its draws, cannot reach.
+
+    Parameters
+    ----------
+    target : str
+        Name of the predicted quantity.
+    wanted, limit : ndarray of shape (n,)
+        Values asked for, and the best the law allows.
+    feasible : ndarray of bool
+        Where the point law reaches the target.
+    share : ndarray, optional
+        Share of draws that do.
+    higher : bool
+        Whether the limit is a ceiling.
+    fixed : tuple of str
+        Quantities the caller holds, which lower the limit.
+    """
     notes = []
     details: dict[str, Any] = {"target": target, "limit": float(limit[0])}
     share_text = ""
@@ -227,16 +249,18 @@ def reach_notes(
         details |= {"limit": end, "wanted": value, "rows": int((~feasible).sum())}
         beyond = value >= end if higher else value <= end
         code = "target_above_ceiling" if higher else "target_below_floor"
-        where = f"is {'at or above the ceiling' if higher else 'at or below the floor'} {end:.6g}"
+        held = f" at these {', '.join(fixed)}" if fixed else ""
+        side = "at or above the ceiling" if higher else "at or below the floor"
+        where = f"is {side} {end:.6g}{held}"
         if not beyond:
             code = "target_out_of_reach"
-            where = f"needs more than 1e60 of an input or of compute (limit {end:.6g})"
+            where = "takes more than 1e60 of an input or of compute"
         message = f"{target} {value:.6g} {where}: no plan reaches it.{share_text} Ask for less."
         notes.append(Note(code, "warning", message, details))
     elif share is not None and share.min() < 1:
         message = (
-            f"{target} is close to the limit {limit[0]:.6g}: only {share.min():.0%} of the draws "
-            "reach it; the others count as infinite in the interval."
+            f"{target} is close to the limit of the law: only {share.min():.0%} of the draws reach "
+            "it; the others count as infinite in the interval."
         )
         notes.append(Note("target_near_limit", "warning", message, details))
     return notes

@@ -117,14 +117,15 @@ class NumericSurface:
         u = np.broadcast_to(u, (len(self.coef[0]), np.size(u)))
 
         def gain(v: Array) -> Array:
-            slope, _ = self._derivatives(u, v, (1.0, -1.0))
-            level = self.value(u, v)
-            return np.where(np.abs(slope) > 1e-10 * np.abs(level), slope, 0.0)
+            return self._derivatives(u, v, (1.0, -1.0))[0]
+
+        def sign(v: Array) -> Array:
+            slope = gain(v)
+            return np.where(np.abs(slope) > 1e-10 * np.abs(self.value(u, v)), np.sign(slope), 0.0)
 
         low, high = np.full(u.shape, self.lows[1]), np.full(u.shape, LARGEST / 2)
-        at_low, at_high = gain(low), gain(high)
-        v = crossing(gain, low, high)
-        v = np.where(at_high >= 0, np.inf, v)
+        at_low, at_high = sign(low), sign(high)
+        v = np.where(at_high >= 0, np.inf, crossing(gain, low, high))
         return np.where((at_low <= 0) & (at_high < 0), -np.inf, v)
 
     def needed(self, u: Array, target: Array) -> Array:

@@ -52,8 +52,8 @@ class Plan:
     more : mapping
         Recommendation divided by the largest measured value of that quantity.
     limit : float or ndarray, optional
-        Best value of the target the law allows under this question; only for questions with a
-        target.
+        Best value of the target the law allows under this question. Only for questions with a
+        target; None (NaN in arrays) where the law keeps improving without settling.
     share : float or ndarray, optional
         Share of draws that can answer the question; None for a bare law.
     binding : tuple of str
