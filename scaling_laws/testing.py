@@ -122,12 +122,12 @@ def _failures(family: LawFamily, rng: np.random.Generator) -> list[str]:
         try:
             found += [f"{label}: {said}" for said in check(sample)]
         except Exception as error:
-            found.append(f"{label}: {_raised(error)}. {_REMEDY_RAISED}")
+            found.append(f"{label}: {_raised(error)}. {_BROADCAST}.")
     return found
 
 
-_REMEDY_RAISED = (
-    "Use NumPy functions that broadcast inputs (n,) against coefficients that are scalars or (k, 1)"
+_BROADCAST = (
+    "Use NumPy arithmetic that broadcasts inputs (n,) against coefficients, scalars or (k, 1)"
 )
 
 
@@ -216,7 +216,7 @@ def _shapes(sample: _Sample) -> Iterator[str]:
     if np.shape(value) != (_DRAWS, _ROWS):
         yield (
             f"inputs ({_ROWS},) with coefficients ({_DRAWS}, 1) gave shape {np.shape(value)}, not "
-            f"({_DRAWS}, {_ROWS}). {_REMEDY_RAISED}."
+            f"({_DRAWS}, {_ROWS}). {_BROADCAST}."
         )
         return
     rows = []
