@@ -39,8 +39,7 @@ def searched(law):
     def twin(*arguments):
         return law.family.function(*arguments)
 
-    family = replace(law.family, value_and_jacobian=None)
-    object.__setattr__(family, "function", twin)
+    family = replace(law.family, function=twin, value_and_jacobian=None)
     return replace(law, family=family)
 
 
@@ -228,7 +227,7 @@ def test_target_beyond_any_compute():
     plan = Planner(product(params=0.001, tokens=0.001)).for_target(1e-3)
     assert not plan.feasible
     assert plan.notes[0].code == "target_out_of_reach"
-    assert plan.limit is None
+    assert plan.limit == 0.0
     json.dumps(plan.to_dict(), allow_nan=False)
 
 
@@ -250,7 +249,7 @@ def test_answers_outside_the_data_say_how_far():
     plan = Planner(published.HOFFMANN_2022).for_budget(flops=3e23)
     note = {n.code: n for n in plan.notes}["optimum_outside_data"]
     assert note.details["decades"]["flops"] == pytest.approx(2.0)
-    assert "2.00 decades above" in note.message
+    assert "flops 100 times (2.00 decades) above" in note.message
     assert plan.more["flops"] == pytest.approx(100)
     assert Planner(published.HOFFMANN_2022).for_budget(flops=1e21).notes == ()
 
@@ -451,3 +450,27 @@ def test_a_published_plan_loads_numpy_only():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "True []"
+
+
+@pytest.mark.parametrize(
+    ("name", "limit"),
+    [("power", 0.0), ("logarithmic", None), ("two_plateau", 0.1), ("exponential", 0.0)],
+)
+def test_limit_of_laws_without_a_declared_floor(name, limit):
+    family = get_law(name, ("samples",))
+    plan = Planner(family.with_coef(family.example)).for_target(0.5)
+    assert plan.feasible
+    assert plan.limit == (None if limit is None else pytest.approx(limit, abs=1e-12))
+
+
+def test_kaplan_tends_to_zero():
+    planner = Planner(published.KAPLAN_2020)
+    assert planner.for_target(2.0).limit == 0.0
+    assert planner.for_target(0.0).notes[0].code == "target_below_floor"
+
+
+def test_a_target_that_needs_nothing():
+    family = get_law("shifted_power", ("samples",))
+    plan = Planner(family.with_coef(family.example)).for_target(3.0)
+    assert plan.best["samples"] == 1.0
+    assert [note.code for note in plan.notes] == ["target_already_reached"]

@@ -87,8 +87,7 @@ def test_search_gives_the_same_intervals():
     def twin(*arguments):
         return law.family.function(*arguments)
 
-    family = replace(law.family, value_and_jacobian=None)
-    object.__setattr__(family, "function", twin)
+    family = replace(law.family, function=twin, value_and_jacobian=None)
     other = replace(FIT, law=replace(law, family=family), draws=FIT.draws[:50])
     closed = replace(FIT, draws=FIT.draws[:50])
     for ask in (
@@ -244,6 +243,15 @@ def test_a_speed_is_caught_for_a_cluster_and_a_fit():
         Planner(published.HOFFMANN_2022).for_budget(flops=64 * 1e12)
     with pytest.raises(PlanError, match="FLOP/s"):
         Planner(FIT).for_budget(flops=9.9e14)
+
+
+def test_a_speed_is_caught_for_a_law_of_compute():
+    law = get_law("power_with_floor").with_coef(
+        {"E": 1.7, "A": 2500, "alpha": 0.17}, validity=(("flops", 1e18, 1e21),)
+    )
+    with pytest.raises(PlanError, match="FLOP/s"):
+        Planner(law).for_budget(flops=1e14)
+    assert Planner(law).for_budget(flops=1e20).notes == ()
 
 
 @pytest.mark.parametrize("target", ["2.0", None, float("nan"), float("inf"), [], True])

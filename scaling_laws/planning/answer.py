@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from scaling_laws.errors import Note
-from scaling_laws.planning.checks import Asked, boundary_note, data_notes, reach_notes
+from scaling_laws.planning.checks import Asked, boundary_note, data_notes, passed_note, reach_notes
 from scaling_laws.planning.cost import Cost
 from scaling_laws.planning.optimum import LARGEST, Array, Mask, NumericSurface
 from scaling_laws.planning.plan import Plan
@@ -77,6 +77,7 @@ class Answerer:
             limit = self._limit(ask, tuple(n for n in PAIR if n not in fixed))
             wanted = ask.rows[target]
             notes += reach_notes(target, wanted, limit, feasible, share, source.higher, fixed)
+            notes += passed_note(target, wanted, best[target])
         elif "flops" in ask.rows:
             share = None
         else:
@@ -107,7 +108,9 @@ class Answerer:
         limit = self._limit(ask, (name,))
         rising = bool(curve.value(LARGEST) > curve.value(curve.low))
         notes = reach_notes(source.target, wanted, limit, feasible, share, rising)
-        return self._single(ask, np.exp(log_x), interval, limit, share, notes)
+        x = np.exp(log_x)
+        notes += passed_note(source.target, wanted, self._predict({name: x}, feasible))
+        return self._single(ask, x, interval, limit, share, notes)
 
     def _single(
         self,
@@ -218,12 +221,10 @@ class Answerer:
             return np.full(ask.size, law.floor)
         ends = []
         with np.errstate(all="ignore"):
-            for far in (1e150, 1e300):
+            for far in (1e100, 1e200, 1e300):
                 inputs = [np.full(ask.size, far) if n in free else ask.rows[n] for n in law.inputs]
                 ends.append(np.asarray(law.family.evaluate(inputs, law.values), dtype=float))
-            scale = np.abs(ask.rows[self.source.target]) + np.abs(ends[1])
-            settled = np.abs(ends[1] - ends[0]) <= 1e-6 * scale
-        return np.where(settled, ends[1], np.nan)
+            return _settled(*ends)
 
     def _target_interval(self, best: Mapping[str, Array], feasible: Mask) -> Pair:
         """Interval of the target for one run of the plan, from the source itself."""
@@ -279,6 +280,15 @@ class Answerer:
                 "tolerance": self.tolerance,
             },
         )
+
+
+def _settled(first: Array, second: Array, third: Array) -> Array:
+    """Limit of a sequence that closes in geometrically (Aitken); NaN where it does not."""
+    before, after = second - first, third - second
+    limit = third - after**2 / (after - before)
+    limit = np.where(np.abs(limit) < 1e-9 * np.abs(first), 0.0, limit)
+    limit = np.where(np.abs(after) < (1 - 1e-6) * np.abs(before), limit, np.nan)
+    return np.where(np.abs(after) <= 1e-12 * np.abs(third), third, limit)
 
 
 def _shaped(ask: Asked, value: Any) -> Any:

@@ -173,7 +173,8 @@ def data_notes(
         decades[name] = float(beyond.max())
         up = above.max() >= under.max()
         end, of = ("above the largest", high) if up else ("below the smallest", low)
-        said.append(f"{name} {decades[name]:.2f} decades {end} measured ({of:.3g})")
+        far = f"{10 ** decades[name]:.3g} times ({decades[name]:.2f} decades)"
+        said.append(f"{name} {far} {end} measured ({of:.3g})")
         below |= name == "flops" and bool(under.max() > _SLACK)
     if not decades:
         return []
@@ -264,6 +265,23 @@ def reach_notes(
         )
         notes.append(Note("target_near_limit", "warning", message, details))
     return notes
+
+
+def passed_note(target: str, wanted: Array, value: Array) -> list[Note]:
+    """Note on targets that the smallest plan considered is past already."""
+    past = np.abs(value - wanted) > 1e-6 * (np.abs(value) + np.abs(wanted))
+    if not past.any():
+        return []
+    row = int(np.flatnonzero(past)[0])
+    return [
+        Note(
+            "target_already_reached",
+            "info",
+            f"{target} {wanted[row]:.6g} asks for less than the smallest plan considered gives "
+            f"({value[row]:.6g}).",
+            {"rows": int(past.sum())},
+        )
+    ]
 
 
 def _is_number(value: Any) -> bool:

@@ -169,7 +169,9 @@ class Plan:
             near = f"within {100 * self.near_optimal['tolerance']:g}% more compute"
         yield ("", "best", level, near)
         for name, value in self.best.items():
-            interval = f"{self.low[name]:.4g} to {self.high[name]:.4g}" if name in self.low else ""
+            interval = ""
+            if self.low and self.low[name] != self.high[name]:
+                interval = f"{self.low[name]:.4g} to {self.high[name]:.4g}"
             span = self.near_optimal.get(name)
             yield (
                 name,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -17,6 +17,7 @@ from scaling_laws.planning.power_sum import PowerSum, power_sum
 from scaling_laws.quantities import quantity
 
 PAIR = ("params", "tokens")
+Kind = Literal["run", "mean"]
 
 
 @runtime_checkable
@@ -44,7 +45,7 @@ class Predictor(Protocol):
     @property
     def ranges(self) -> Mapping[str, tuple[float, float]]: ...  # noqa: D102
     def predict_interval(
-        self, inputs: Mapping[str, ArrayLike], *, level: float, kind: str
+        self, inputs: Mapping[str, ArrayLike], *, level: float, kind: Kind
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Lower and upper end of the central interval of one run (``kind="run"``)."""
         ...
