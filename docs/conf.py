@@ -130,15 +130,15 @@ def _fill(_app, _docname, source):
             source[0] = source[0].replace(marker, write())
 
 
-def _number_references(_app, _what, name, _obj, _options, lines):
-    """Make ``[1]_`` of a docstring a footnote of its own: many docstrings share the page."""
-    key = name.replace(".", "-").lower()
+def _plain_references(_app, _what, _name, _obj, _options, lines):
+    """Show ``[1]_`` as plain text: many docstrings share a page, and each counts from one."""
     for i, line in enumerate(lines):
-        cited = re.sub(r"\[(\d+)\]_", rf"[#{key}-\1]_", line)
-        lines[i] = re.sub(r"^(\s*\.\. )\[(\d+)\]", rf"\1[#{key}-\2]", cited)
+        lines[i] = re.sub(
+            r"^(\s*)\.\. \[(\d+)\]", r"\1| [\2]", re.sub(r"\[(\d+)\]_", r"[\1]", line)
+        )
 
 
 def setup(app):
     app.connect("source-read", _fill)
-    app.connect("autodoc-process-docstring", _number_references)
+    app.connect("autodoc-process-docstring", _plain_references)
     return {"parallel_read_safe": True}
