@@ -363,24 +363,24 @@ def _rescaling(sample: _Sample) -> Iterator[str]:
 
 def _start_coefficients(sample: _Sample) -> Iterator[str]:
     family = sample.family
-    if family.start_family is None and family.from_start is None:
+    if family.solve_as is None and family.from_solved is None:
         return
-    if family.start_family is None or family.from_start is None:
-        yield "start_family and from_start come together. Give both or neither."
+    if family.solve_as is None or family.from_solved is None:
+        yield "solve_as and from_solved come together. Give both or neither."
         return
-    start = family.start_family
+    start = family.solve_as
     coef = {c.name: _order_one(c, sample.rng) for c in start.coefficients}
     inputs = tuple(np.exp(sample.rng.uniform(-2, 2, _ROWS)) for _ in family.inputs)
-    mapped = family.from_start(coef)
+    mapped = family.from_solved(coef)
     if set(mapped) != set(family.coefficient_names):
-        yield f"from_start returned {sorted(mapped)}. Return every coefficient of the law."
+        yield f"from_solved returned {sorted(mapped)}. Return every coefficient of the law."
         return
     expected = _Sample(start, inputs, coef, sample.rng).value()
     given = replace(sample, family=replace(family, increasing=False), inputs=inputs).value(mapped)
     if not _close(given, expected, 1e-7):
         yield (
-            f"from_start gives another curve than start_family, off by {_gap(given, expected)}. "
-            "Mend from_start."
+            f"from_solved gives another curve than solve_as, off by {_gap(given, expected)}. "
+            "Mend from_solved."
         )
 
 

@@ -389,11 +389,11 @@ def _start(x, E, K, alpha):
     return E + K * np.exp(-alpha * np.log(x))
 
 
-def _right_from_start(coef):
+def _right_from_solved(coef):
     return {"E": coef["E"], "A": coef["K"], "alpha": coef["alpha"]}
 
 
-def _wrong_from_start(coef):
+def _wrong_from_solved(coef):
     return {"E": coef["E"], "A": 2 * coef["K"], "alpha": coef["alpha"]}
 
 
@@ -416,7 +416,7 @@ START = LawFamily(
 GOOD_CONTROLS = {
     "as declared": {},
     "without rescale": {"rescale": None},
-    "start coefficients": {"start_family": START, "from_start": _right_from_start},
+    "start coefficients": {"solve_as": START, "from_solved": _right_from_solved},
     "not analytic, and says so": {"function": _not_analytic, "analytic": False},
     "exponent as a claim on the logarithm": {
         "coefficients": (amplitude("E"), amplitude("A"), exponent("alpha")),
@@ -468,10 +468,10 @@ BROKEN = {
     ),
     "not a number": ({"function": _not_a_number}, "finite values: the example gives NaN"),
     "below its floor": ({"function": _below_its_floor}, "finite values: it goes below 'E'"),
-    "start family alone": ({"start_family": START}, "start coefficients: .*come together"),
+    "start family alone": ({"solve_as": START}, "start coefficients: .*come together"),
     "wrong start map": (
-        {"start_family": START, "from_start": _wrong_from_start},
-        "start coefficients: from_start gives another curve",
+        {"solve_as": START, "from_solved": _wrong_from_solved},
+        "start coefficients: from_solved gives another curve",
     ),
 }
 

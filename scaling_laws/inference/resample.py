@@ -163,7 +163,7 @@ def _bread(
     flat = np.matmul(jac * curvature, jac.T)
     bent = second_order_terms(problem, free, psi[None])[0][np.ix_(inside, inside)]
     prior = problem.prior_gradient(free)
-    extra = 0.0 if prior is None else prior[1][np.ix_(inside, inside)]
+    extra = 0.0 if prior is None else prior[1][0][np.ix_(inside, inside)]
     full: Array = flat + bent + extra
     scale = 1.0 / np.sqrt(np.maximum(np.diag(flat), 1e-300))
     definite = np.linalg.eigvalsh(full * np.outer(scale, scale)).min() > 1e-12

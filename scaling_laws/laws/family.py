@@ -143,9 +143,10 @@ class LawFamily:
     value_and_jacobian : callable, optional
         ``f(*inputs, *coefficients) -> (value, derivatives)``, one derivative a coefficient.
         Default: complex step.
-    start_family, from_start : LawFamily and callable, optional
-        The same curves in coefficients with a linear block, and the map of coefficients back;
-        used to find starting points.
+    solve_as, from_solved : LawFamily and callable, optional
+        The same curves in coefficients that are easier to find (a linear block, less
+        correlated), each named after the one it becomes, and the map back. The solver works in
+        these unless coefficients are fixed, bounded, tied or given priors.
     input_domain : {"positive", "real"}
         ``"real"`` where the form is defined for any finite input.
     analytic : bool
@@ -184,8 +185,8 @@ class LawFamily:
     )
     rescale: Callable[[Coefs, Sequence[float]], Mapping[str, Any]] | None = None
     value_and_jacobian: Callable[..., tuple[Any, Sequence[Any]]] | None = None
-    start_family: LawFamily | None = None
-    from_start: Callable[[Coefs], Mapping[str, Any]] | None = None
+    solve_as: LawFamily | None = None
+    from_solved: Callable[[Coefs], Mapping[str, Any]] | None = None
     input_domain: Domain = "positive"
     analytic: bool = True
     increasing: bool = False

@@ -91,8 +91,8 @@ kaplan_with_floor = LawFamily(
 )
 
 
-def _kaplan_start(N: Any, D: Any, K: Any, rho: Any, R: Any, beta: Any) -> Any:
-    return _kaplan_with_floor(N, D, 0.0, K, rho, R, beta)
+def _kaplan_solved(N: Any, D: Any, Nc: Any, alpha_N: Any, Dc: Any, alpha_D: Any) -> Any:
+    return _kaplan_with_floor(N, D, 0.0, Nc, alpha_N, Dc, alpha_D)
 
 
 def _kaplan(N: Any, D: Any, Nc: Any, alpha_N: Any, Dc: Any, alpha_D: Any) -> Any:
@@ -100,14 +100,15 @@ def _kaplan(N: Any, D: Any, Nc: Any, alpha_N: Any, Dc: Any, alpha_D: Any) -> Any
     return np.exp(alpha_D * np.log(ratio))
 
 
-def _kaplan_from_start(coef: Coefs) -> dict[str, Any]:
-    alpha_n = coef["rho"] * coef["beta"]
-    n_c = np.exp(np.log(coef["K"]) / alpha_n)
+def _kaplan_from_solved(coef: Coefs) -> dict[str, Any]:
+    """From ``Nc (N^-alpha_N + Dc / D)^alpha_D``."""
+    alpha_n = coef["alpha_N"] * coef["alpha_D"]
+    n_c = np.exp(np.log(coef["Nc"]) / alpha_n)
     return {
         "Nc": n_c,
         "alpha_N": alpha_n,
-        "Dc": _grown(coef["R"], coef["rho"], n_c),
-        "alpha_D": coef["beta"],
+        "Dc": _grown(coef["Dc"], coef["alpha_N"], n_c),
+        "alpha_D": coef["alpha_D"],
     }
 
 
@@ -129,18 +130,18 @@ kaplan = LawFamily(
     reference="Kaplan et al. 2020, arXiv:2001.08361, eq. 1.5",
     example={"Nc": 6.4e13, "alpha_N": 0.076, "Dc": 1.8e13, "alpha_D": 0.103},
     rescale=_kaplan_rescale,
-    start_family=LawFamily(
-        name="kaplan_start",
-        function=_kaplan_start,
+    solve_as=LawFamily(
+        name="kaplan_solved",
+        function=_kaplan_solved,
         inputs=("params", "tokens"),
         coefficients=(
-            amplitude("K"),
-            exponent("rho", (0.1, 2.5), 10.0),
-            scale("R", (1e-4, 1e4)),
-            exponent("beta", (0.02, 1.0)),
+            amplitude("Nc"),
+            exponent("alpha_N", (0.1, 2.5), 10.0),
+            scale("Dc", (1e-4, 1e4)),
+            exponent("alpha_D", (0.02, 1.0)),
         ),
     ),
-    from_start=_kaplan_from_start,
+    from_solved=_kaplan_from_solved,
     candidate=True,
 )
 
@@ -170,15 +171,45 @@ def _coupled_derivatives(
     return E + powered, columns
 
 
-def _coupled_start(N: Any, D: Any, E: Any, K: Any, alpha: Any, R: Any, beta: Any, k: Any) -> Any:
-    g = np.exp(-alpha * np.log(N)) + R * np.exp(-beta * np.log(D))
-    return E + K * np.exp(k * np.log(g))
+def _coupled_solved(N: Any, D: Any, E: Any, A: Any, alpha: Any, B: Any, beta: Any, k: Any) -> Any:
+    size = np.exp(-alpha / k * np.log(N))
+    data = np.exp((np.log(B) - beta * np.log(D)) / k)
+    return E + A * np.exp(k * np.log(size + data))
 
 
-def _coupled_from_start(coef: Coefs) -> dict[str, Any]:
-    a = np.exp(np.log(np.maximum(coef["K"], 1e-300)) / coef["k"])
-    kept = {name: coef[name] for name in ("E", "alpha", "beta", "k")}
-    return {**kept, "A": a, "B": a * coef["R"]}
+def _coupled_solved_derivatives(
+    N: Any, D: Any, E: Any, A: Any, alpha: Any, B: Any, beta: Any, k: Any
+) -> tuple[Any, list[Any]]:
+    log_n, log_d = -alpha * np.log(N), np.log(B) - beta * np.log(D)
+    size, data = np.exp(log_n / k), np.exp(log_d / k)
+    total = size + data
+    log_total = np.log(total)
+    unit = np.exp(k * log_total)
+    term, share = A * unit, data / total
+    bend = log_total - ((1.0 - share) * log_n + share * log_d) / k
+    columns = [
+        np.ones_like(unit),
+        unit,
+        -term * (1.0 - share) * np.log(N),
+        term * share / B,
+        -term * share * np.log(D),
+        term * bend,
+    ]
+    return E + term, columns
+
+
+def _coupled_from_solved(coef: Coefs) -> dict[str, Any]:
+    """From ``E + A (N^(-alpha/k) + (B D^-beta)^(1/k))^k``: terms that do not depend on k."""
+    k = coef["k"]
+    log_a = np.log(np.maximum(coef["A"], 1e-300))
+    return {
+        "E": coef["E"],
+        "A": np.exp(log_a / k),
+        "alpha": coef["alpha"] / k,
+        "B": np.exp((log_a + np.log(coef["B"])) / k),
+        "beta": coef["beta"] / k,
+        "k": k,
+    }
 
 
 coupled = LawFamily(
@@ -198,20 +229,21 @@ coupled = LawFamily(
     reference="Busbridge et al. 2025, arXiv:2502.08606, supervised law",
     example={"E": 1.5, "A": 2e4, "alpha": 0.55, "B": 8e4, "beta": 0.5, "k": 0.6},
     rescale=_additive_rescale,
-    start_family=LawFamily(
-        name="coupled_start",
-        function=_coupled_start,
+    solve_as=LawFamily(
+        name="coupled_solved",
+        function=_coupled_solved,
+        value_and_jacobian=_coupled_solved_derivatives,
         inputs=("params", "tokens"),
         coefficients=(
             floor("E"),
-            amplitude("K"),
-            exponent("alpha", (0.1, 2.0), 6.0),
-            scale("R", (1e-2, 1e2)),
-            exponent("beta", (0.1, 2.0), 6.0),
+            amplitude("A"),
+            exponent("alpha", (0.02, 1.0)),
+            scale("B", (1e-2, 1e2)),
+            exponent("beta", (0.02, 1.0)),
             shape("k", (0.1, 1.2), 3.0),
         ),
     ),
-    from_start=_coupled_from_start,
+    from_solved=_coupled_from_solved,
     candidate=True,
 )
 

@@ -124,8 +124,14 @@ class _Chunk:
         return Solutions(self.free, self.done_objective, self.converged)
 
     def _iterate(self, second_order: bool) -> None:
-        gradient, hessian = self._derivatives(second_order)
+        gradient, hessian, weighted_psi = self._derivatives()
         step, decrement = self._step(gradient, hessian)
+        if second_order:
+            bent = hessian + second_order_terms(self.problem, self.phi, weighted_psi)
+            newton, newton_decrement = self._step(gradient, bent)
+            sound = newton_decrement > 0
+            step = np.where(sound[:, None], newton, step)
+            decrement = np.where(sound, newton_decrement, decrement)
         trial = np.clip(self.phi + step, self.problem.lower, self.problem.upper)
         residuals, jacobian = self.problem.residuals_with_jacobian(trial)
         objective = self.problem.objective_of(residuals, trial, self.weights)
@@ -143,7 +149,7 @@ class _Chunk:
         if finished.any():
             self._leave(finished)
 
-    def _derivatives(self, second_order: bool) -> tuple[Array, Array]:
+    def _derivatives(self) -> tuple[Array, Array, Array]:
         delta, r, jac, w = self.problem.delta, self.residuals, self.jacobian, self.weights
         if np.isfinite(delta):
             size = np.abs(r)
@@ -158,12 +164,12 @@ class _Chunk:
         prior = self.problem.prior_gradient(self.phi)
         if prior is not None:
             gradient, hessian = gradient + prior[0], hessian + prior[1]
-        if second_order:
-            hessian = hessian + second_order_terms(self.problem, self.phi, psi * w)
-        return gradient, hessian
+        return gradient, hessian, w * psi
 
     def _step(self, gradient: Array, hessian: Array) -> tuple[Array, Array]:
-        """Damped Newton step; coefficients pushed against a bound are held."""
+        """Damped Newton step and the decrease it predicts; a coefficient pushed against its bound
+        is held.
+        """
         low, high = self.problem.lower, self.problem.upper
         held = ((self.phi <= low) & (gradient > 0)) | ((self.phi >= high) & (gradient < 0))
         q = gradient.shape[1]
@@ -178,9 +184,6 @@ class _Chunk:
         scaled[~finite], right[~finite] = np.eye(q), 0.0
         solution = _solve_symmetric(scaled, right)
         decrement = np.einsum("kq,kq->k", solution, right)
-        uphill = decrement < 0  # an indefinite Hessian: fall back to scaled steepest descent
-        solution[uphill] = right[uphill] / (1.0 + self.damping[uphill, None])
-        decrement = np.where(uphill, np.einsum("kq,kq->k", right, right), decrement)
         return -solution * unit, decrement
 
     def _take(

@@ -11,7 +11,7 @@ tolerance stops it early (Besiroglu et al. 2024, arXiv:2404.10102).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -26,6 +26,7 @@ Residual = Literal["log", "linear", "logit"]
 
 EFFICIENCY = 1.345  # Huber (1981): 95 % efficient under normal noise
 _MAD_TO_SIGMA = 1.4826
+_SMALLEST = 1e-100  # lower bound of coefficients moved by their logarithm
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,8 @@ class Problem:
         Bounds of the free coefficients.
     matrix, offset : ndarray (p, q) and (p,)
         All coefficients are ``matrix @ free + offset``: fixed values and ties.
+    logs : ndarray of bool (p,)
+        Coefficients the solver moves by their logarithm (role ``"scale"``).
     free : tuple of int
         Positions of the free coefficients among all.
     bounds : pair of float
@@ -101,6 +104,7 @@ class Problem:
     upper: Array
     matrix: Array
     offset: Array
+    logs: NDArray[np.bool_]
     free: tuple[int, ...]
     bounds: tuple[float, float] = (0.0, 1.0)
     prior_mean: Array = field(default_factory=lambda: np.zeros(0))
@@ -118,10 +122,20 @@ class Problem:
 
     def full(self, free: Array) -> Array:
         """All coefficients ``(k, p)`` from the free ones ``(k, q)``."""
-        if self.identity:
-            return free
-        out: Array = np.einsum("kq,pq->kp", free, self.matrix) + self.offset
-        return out
+        out = free if self.identity else np.einsum("kq,pq->kp", free, self.matrix) + self.offset
+        if self.logs.any():
+            out = out.copy()
+            with np.errstate(over="ignore"):
+                out[:, self.logs] = np.exp(out[:, self.logs])
+        return np.asarray(out)
+
+    def reduced(self, full: Array) -> Array:
+        """Free coefficients ``(k, q)`` from all ``(k, p)``, clipped to their bounds."""
+        out = np.array(full[:, list(self.free)], dtype=float)
+        moved = self.logs[list(self.free)]
+        with np.errstate(all="ignore"):
+            out[:, moved] = np.log(out[:, moved])
+        return np.asarray(np.clip(out, self.lower, self.upper))
 
     def predict(self, free: Array) -> Array:
         """Predictions ``(k, n)`` for free coefficients ``(k, q)``."""
@@ -138,7 +152,8 @@ class Problem:
     def residuals_with_jacobian(self, free: Array) -> tuple[Array, Array]:
         """Residuals ``(k, n)`` and their derivative ``(k, q, n)`` in the free coefficients."""
         shape = (len(free), len(self.y))
-        columns = [c[:, None] for c in self.full(free).T]
+        full = self.full(free)
+        columns = [c[:, None] for c in full.T]
         with np.errstate(all="ignore"):
             value, derivatives = self.family.evaluate_with_jacobian(self.x, columns)
             value = np.broadcast_to(value, shape)
@@ -150,6 +165,8 @@ class Problem:
                 else:
                     np.multiply(column, slope, out=out[:, j, :])
             residuals = transform(value, self.residual, self.bounds) - self.transformed_target
+            for j in np.flatnonzero(self.logs).tolist():
+                out[:, j, :] *= full[:, j, None]
         if not self.identity:
             out = np.einsum("kpn,pq->kqn", out, self.matrix)
         return residuals, out
@@ -173,12 +190,15 @@ class Problem:
         return np.sum(self.prior_precision * gap * gap, axis=-1)
 
     def prior_gradient(self, free: Array) -> tuple[Array, Array] | None:
-        """Gradient ``(k, q)`` and Hessian ``(q, q)`` of the priors, or None without priors."""
+        """Gradient ``(k, q)`` and Gauss-Newton Hessian ``(k, q, q)`` of the priors, or None."""
         if not self.prior_precision.any():
             return None
-        gap = (self.full(free) - self.prior_mean) * self.prior_precision
+        full = self.full(free)
+        slope = np.where(self.logs, full, 1.0)
+        gap = (full - self.prior_mean) * self.prior_precision * slope
         gradient = np.einsum("kp,pq->kq", gap, self.matrix)
-        hessian = np.einsum("pq,p,pr->qr", self.matrix, self.prior_precision, self.matrix)
+        strength = self.prior_precision * slope**2
+        hessian = np.einsum("pq,kp,pr->kqr", self.matrix, strength, self.matrix)
         return gradient, hessian
 
 
@@ -262,25 +282,57 @@ def check_law_values(problem: Problem, free: Array) -> None:
 
 
 def linear_map(
-    names: Sequence[str],
-    fixed: dict[str, float],
-    ties: dict[str, tuple[str, float]],
-) -> tuple[Array, Array, tuple[int, ...]]:
-    """Matrix, offset and free positions for fixed values and ties.
+    family: LawFamily,
+    fixed: Mapping[str, float] | None = None,
+    ties: Mapping[str, tuple[str, float]] | None = None,
+) -> tuple[Array, Array, NDArray[np.bool_], tuple[int, ...]]:
+    """Matrix, offset, logarithm mask and free positions for fixed values and ties.
 
     Examples
     --------
-    >>> matrix, offset, free = linear_map(("a", "b", "c"), {"a": 2.0}, {"c": ("b", 0.5)})
-    >>> matrix.tolist(), offset.tolist(), free
-    ([[0.0], [1.0], [0.5]], [2.0, 0.0, 0.0], (1,))
+    >>> from scaling_laws.laws.registry import get_law
+    >>> family = get_law("chinchilla")
+    >>> matrix, offset, logs, free = linear_map(family, {"E": 1.7}, {"beta": ("alpha", 0.9)})
+    >>> offset.tolist(), free, matrix[4].tolist()
+    ([1.7, 0.0, 0.0, 0.0, 0.0], (1, 2, 3), [0.0, 0.9, 0.0])
     """
+    fixed, ties = fixed or {}, ties or {}
+    names = family.coefficient_names
+    logs = np.array([c.role == "scale" for c in family.coefficients])
     free = tuple(i for i, n in enumerate(names) if n not in fixed and n not in ties)
     matrix, offset = np.zeros((len(names), len(free))), np.zeros(len(names))
     for column, i in enumerate(free):
         matrix[i, column] = 1.0
     for name, value in fixed.items():
-        offset[names.index(name)] = value
+        i = names.index(name)
+        offset[i] = np.log(value) if logs[i] else value
     for name, (other, factor) in ties.items():
         i, j = names.index(name), names.index(other)
-        matrix[i], offset[i] = factor * matrix[j], factor * offset[j]
-    return matrix, offset, free
+        if logs[i]:
+            matrix[i], offset[i] = matrix[j], offset[j] + np.log(factor)
+        else:
+            matrix[i], offset[i] = factor * matrix[j], factor * offset[j]
+    return matrix, offset, logs, free
+
+
+def coefficient_limits(family: LawFamily, logs: NDArray[np.bool_]) -> tuple[Array, Array]:
+    """Bounds of a family's coefficients in the solver's coordinates.
+
+    Examples
+    --------
+    >>> from scaling_laws.laws.registry import get_law
+    >>> low, high = coefficient_limits(get_law("power_with_floor"), np.zeros(3, dtype=bool))
+    >>> low.tolist(), high.tolist()
+    ([0.0, 0.0, 0.0], [inf, inf, 3.0])
+    """
+    lower = np.array([c.lower for c in family.coefficients])
+    upper = np.array([c.upper for c in family.coefficients])
+    return log_limits(lower, upper, logs)
+
+
+def log_limits(lower: Array, upper: Array, logs: NDArray[np.bool_]) -> tuple[Array, Array]:
+    """Take the logarithm of the bounds where the solver moves by logarithms."""
+    return (
+        np.where(logs, np.log(np.maximum(lower, _SMALLEST)), lower),
+        np.where(logs, np.log(np.maximum(upper, _SMALLEST)), upper),
+    )

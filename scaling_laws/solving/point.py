@@ -67,8 +67,8 @@ def solve_point(
     prior_sd : ndarray (p,), optional
         Standard deviations of the priors, NaN where there is none. Their weight relative to the
         data follows the residuals' scale.
-    given : ndarray (p,), optional
-        The user's start; NaN where none was given.
+    given : ndarray (m, p), optional
+        Starts to try besides the automatic ones, as `find_starts`.
     use_lmfit : bool
         Refine with lmfit before the last polish (backtests skip it for speed).
 
@@ -86,7 +86,7 @@ def solve_point(
         )
     starts = _starts(problem, given)
     problem = _with_scale(problem, starts[:1], auto_delta, prior_sd)
-    solved = solve_batch(problem, starts, tolerance=1e-10)
+    solved = solve_batch(problem, starts, tolerance=1e-6)
     if not np.isfinite(solved.objective).any():
         raise FitError(
             f"none of {len(starts)} starts of '{problem.family.name}' has a finite objective. "
@@ -115,16 +115,10 @@ def _starts(problem: Problem, given: Array | None) -> Array:
     try:
         return find_starts(problem, given)
     except FitError:
-        middle = np.array([[_middle(problem, i) for i in problem.free]])
-        check_law_values(problem, middle)
+        spans = [c.starts or (1.0, 1.0) for c in problem.family.coefficients]
+        middle = np.array([[np.sqrt(max(low, 1e-12) * high) for low, high in spans]])
+        check_law_values(problem, problem.reduced(middle))
         raise
-
-
-def _middle(problem: Problem, i: int) -> float:
-    coefficient = problem.family.coefficients[i]
-    if coefficient.starts:
-        return float(np.sqrt(max(coefficient.starts[0], 1e-12) * coefficient.starts[1]))
-    return 1.0
 
 
 def _with_scale(problem: Problem, free: Array, auto_delta: bool, prior_sd: Array | None) -> Problem:
@@ -146,8 +140,8 @@ def _settle(
     for _ in range(_SCALE_ROUNDS):
         before = problem
         problem = _with_scale(problem, best, auto_delta, prior_sd)
-        best = solve_batch(problem, best, tolerance=1e-14).free
-        if abs(problem.delta - before.delta) <= 1e-9 * before.delta or (
+        best = solve_batch(problem, best, tolerance=1e-8).free
+        if abs(problem.delta - before.delta) <= 1e-4 * before.delta or (
             not np.isfinite(problem.delta) and not np.isfinite(before.delta)
         ):
             break
@@ -198,8 +192,9 @@ def root_residuals(problem: Problem, free: Array) -> tuple[Array, Array]:
     matrix = (weight * slope * jac).T
     if problem.prior_precision.any():
         strength = np.sqrt(problem.prior_precision)
-        gap = problem.full(free)[0] - problem.prior_mean
-        vector = np.concatenate([vector, strength * gap])
-        matrix = np.concatenate([matrix, strength[:, None] * problem.matrix])
+        full = problem.full(free)[0]
+        vector = np.concatenate([vector, strength * (full - problem.prior_mean)])
+        slope = strength * np.where(problem.logs, full, 1.0)
+        matrix = np.concatenate([matrix, slope[:, None] * problem.matrix])
     vector = np.where(np.isfinite(vector), vector, 1e150)
     return vector, np.where(np.isfinite(matrix), matrix, 0.0)

@@ -14,7 +14,14 @@ from scaling_laws.errors import DataError, LawError, Note, suggest
 from scaling_laws.laws.family import LawFamily
 from scaling_laws.laws.registry import get_law
 from scaling_laws.quantities import quantity
-from scaling_laws.solving.objective import Array, Huber, Problem, Residual, linear_map
+from scaling_laws.solving.objective import (
+    Array,
+    Huber,
+    Problem,
+    Residual,
+    linear_map,
+    log_limits,
+)
 from scaling_laws.solving.point import PointSolution, solve_point
 
 Tie = str | tuple[str, float]
@@ -92,8 +99,10 @@ class Settings:
                 "fix its coefficients with fixed=, or use a law without it."
             )
         residual, bounds, y, zeros = _residual(self.residual, runs)
-        factors = _factors(family, runs, self._constrained())
-        problem = self._problem(family, runs, residual, bounds, y, factors)
+        constrained = self._constrained()
+        inner = None if constrained or self.start else easier_form(family)
+        factors = _factors(family, runs, constrained)
+        problem = self._problem(inner or family, runs, residual, bounds, y, factors)
         spare = len(runs) - len(problem.free)
         if spare < 1 and not self.priors:
             raise DataError(
@@ -101,17 +110,21 @@ class Settings:
                 f"'{family.name}' and their uncertainty: at least {len(problem.free) + 1} are "
                 f"needed. Add runs, fix some with fixed={{...}}, or use a law with fewer."
             )
-        given = np.array([self.start.get(n, np.nan) for n in family.coefficient_names], dtype=float)
-        if family.rescale is not None and np.isfinite(given).all():
-            given = _rescaled(family, given[None], factors)[0]
         solution = solve_point(
             problem,
             auto_delta=self.robust is not None and self.robust.delta == "auto",
             prior_sd=self._prior_sd(family),
-            given=given if self.start else None,
+            given=self._given(family, factors),
             use_lmfit=use_lmfit,
         )
         return Solved(family, solution, factors, notes + zeros)
+
+    def _given(self, family: LawFamily, factors: Array) -> Array | None:
+        """The user's start in the solver's units, ``(1, p)``; NaN where none was given."""
+        if not self.start:
+            return None
+        given = np.array([[self.start.get(n, np.nan) for n in family.coefficient_names]], float)
+        return _rescaled(family, given, factors) if np.isfinite(given).all() else given
 
     def _constrained(self) -> set[str]:
         tied = {t if isinstance(t, str) else t[0] for t in self.ties.values()}
@@ -136,8 +149,8 @@ class Settings:
         ties = {a: (t, 1.0) if isinstance(t, str) else (t[0], float(t[1])) for a, t in
                 self.ties.items()}  # fmt: skip
         fixed = {a: float(v) for a, v in self.fixed.items()}
-        matrix, offset, free = linear_map(names, fixed, ties)
-        lower, upper = self._limits(family, runs, residual, bounds)
+        matrix, offset, logs, free = linear_map(family, fixed, ties)
+        lower, upper = log_limits(*self._limits(family, runs, residual, bounds), logs)
         focus = (runs.compute() / runs.compute().max()) ** self.focus if self.focus else 1.0
         delta = np.inf
         if self.robust is not None and self.robust.delta != "auto":
@@ -154,6 +167,7 @@ class Settings:
             upper=upper[list(free)],
             matrix=matrix,
             offset=offset,
+            logs=logs,
             free=free,
             bounds=bounds,
             prior_mean=mean,
@@ -225,12 +239,26 @@ class Solved:
 
     def raw(self, free: Array) -> Array:
         """All coefficients in raw units ``(k, p)`` from free ones ``(k, q)``."""
-        return _rescaled(self.family, self.point.problem.full(free), 1.0 / self.factors)
+        full = self.point.problem.full(free)
+        if self.point.problem.family.name != self.family.name and self.family.from_solved:
+            names = self.family.coefficient_names
+            coef = self.family.from_solved(
+                dict(zip(self.point.problem.family.coefficient_names, full.T, strict=True))
+            )
+            full = np.stack([coef[n] for n in names], axis=1)
+        return _rescaled(self.family, full, 1.0 / self.factors)
 
     @property
     def coef(self) -> Array:
         """Point coefficients ``(p,)``, raw units."""
         return np.asarray(self.raw(self.point.free[None])[0])
+
+
+def easier_form(family: LawFamily) -> LawFamily | None:
+    """Return the form the solver prefers for these curves, bound alike, if there is one."""
+    if family.solve_as is None:
+        return None
+    return family.solve_as.bind(family.inputs, increasing=family.increasing)
 
 
 def bind_family(law: str | LawFamily, target: str, inputs: Sequence[str] | None) -> LawFamily:

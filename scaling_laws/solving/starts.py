@@ -12,23 +12,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scaling_laws.errors import FitError
-from scaling_laws.solving.objective import Array, Problem, linear_map
+from scaling_laws.solving.objective import Array, Problem
 
-_GRID_POINTS = {1: 64, 2: 28}  # per searched coefficient
-_SOBOL_POINTS = {3: 1024, 4: 2048}
-_MOST_SOBOL_POINTS = 4096
-_MOST_ROWS = 400
+_GRID_POINTS = {1: 64, 2: 20}  # per searched coefficient
+_SOBOL_POINTS = {3: 512, 4: 1024}
+_MOST_SOBOL_POINTS = 2048
+_MOST_ROWS = 128
 _ELEMENTS = 400_000
 
 
-def find_starts(problem: Problem, given: Array | None = None, limit: int = 8) -> Array:
+def find_starts(problem: Problem, given: Array | None = None, limit: int = 6) -> Array:
     """Return up to ``limit`` distinct starting points, best first, shape ``(m, q)``.
 
     Parameters
     ----------
     problem : Problem
-    given : ndarray (p,), optional
-        The user's own start, all coefficients; NaN where none was given.
+    given : ndarray (m, p), optional
+        Starts to try as they are, all coefficients; a row with NaN narrows the search instead.
 
     Raises
     ------
@@ -38,13 +38,15 @@ def find_starts(problem: Problem, given: Array | None = None, limit: int = 8) ->
     """
     small = _thinned(problem)
     parts = []
-    if given is not None and np.isfinite(given).all():
-        parts.append(np.clip(given[list(problem.free)], problem.lower, problem.upper)[None])
-    searchable = small.family.start_family or small.family
-    if all(c.linear or c.starts for c in searchable.coefficients):
-        parts.append(_projected(small, given))
-    if not parts:
-        lacking = [c.name for c in searchable.coefficients if not (c.linear or c.starts)]
+    partial = None
+    if given is not None:
+        complete = np.isfinite(given).all(axis=1)
+        parts.append(problem.reduced(given[complete]))
+        partial = given[~complete][0] if (~complete).any() else None
+    lacking = [c.name for c in small.family.coefficients if not (c.linear or c.starts)]
+    if not lacking:
+        parts.append(_best(small, _project(small, _search_points(small, partial))))
+    if not sum(map(len, parts)):
         raise FitError(
             f"law '{problem.family.name}' declares no span of starts for {lacking}. Pass start= "
             "with a value for every coefficient, or declare Coefficient(..., starts=(low, high))."
@@ -86,43 +88,6 @@ def _distinct(points: Array, score: Array, limit: int) -> Array:
     return np.asarray(points[chosen])
 
 
-def _projected(problem: Problem, given: Array | None) -> Array:
-    """Scored candidates from variable projection, as free coefficients."""
-    family = problem.family
-    if family.start_family is None or family.from_start is None:
-        return _best(problem, _project(problem, _search_points(problem, given)))
-    inner = _inner_problem(problem)
-    found = _best(inner, _project(inner, _search_points(inner, None)))
-    names = inner.family.coefficient_names
-    with np.errstate(all="ignore"):
-        coef = family.from_start(dict(zip(names, found.T, strict=True)))
-    full = np.stack([coef[n] for n in family.coefficient_names], axis=1)
-    full = full[np.isfinite(full).all(axis=1)]
-    return np.asarray(np.clip(full[:, list(problem.free)], problem.lower, problem.upper))
-
-
-def _inner_problem(problem: Problem) -> Problem:
-    """Return the same data under the family's linear-block form, without constraints."""
-    family = problem.family.start_family
-    assert family is not None
-    family = family.bind(problem.family.inputs, increasing=problem.family.increasing)
-    matrix, offset, free = linear_map(family.coefficient_names, {}, {})
-    lower = np.array([c.lower for c in family.coefficients])
-    upper = np.array([c.upper for c in family.coefficients])
-    zeros = np.zeros(len(lower))
-    return replace(
-        problem,
-        family=family,
-        lower=lower,
-        upper=upper,
-        matrix=matrix,
-        offset=offset,
-        free=free,
-        prior_mean=zeros,
-        prior_precision=zeros,
-    )
-
-
 def _best(problem: Problem, points: Array, keep: int = 400) -> Array:
     score = problem.objective(points)
     order = np.argsort(score, kind="stable")
@@ -136,22 +101,20 @@ def _search_points(problem: Problem, given: Array | None) -> Array:
     points = np.zeros((1, len(coefficients)))
     if not searched:
         return points
-    low, high = np.empty(len(searched)), np.empty(len(searched))
-    for s, j in enumerate(searched):
-        span = coefficients[j].starts
-        assert span is not None
-        low[s] = np.clip(span[0], problem.lower[j], problem.upper[j])
-        high[s] = np.clip(span[1], problem.lower[j], problem.upper[j])
-        mine = np.nan if given is None else given[problem.free[j]]
-        if np.isfinite(mine):
-            low[s] = high[s] = mine
     unit = _unit_points(len(searched))
     points = np.zeros((len(unit), len(coefficients)))
     for s, j in enumerate(searched):
-        if low[s] > 0:
-            points[:, j] = np.exp(np.log(low[s]) + unit[:, s] * np.log(high[s] / low[s]))
+        i = problem.free[j]
+        low, high = problem.family.coefficients[i].starts or (1.0, 1.0)
+        if given is not None and np.isfinite(given[i]):
+            low = high = float(given[i])
+        if problem.logs[i]:
+            low, high = np.log(low), np.log(high)
+        low, high = np.clip([low, high], problem.lower[j], problem.upper[j])
+        if low > 0 and not problem.logs[i]:
+            points[:, j] = low * (high / low) ** unit[:, s]
         else:
-            points[:, j] = low[s] + unit[:, s] * (high[s] - low[s])
+            points[:, j] = low + unit[:, s] * (high - low)
     return points
 
 
