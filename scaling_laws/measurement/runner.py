@@ -1,0 +1,267 @@
+"""Do one run, here or as a child process, and say what happened: never raise, never lose it.
+
+As a child (``python -P runner.py``) this reads one message from standard input, trains, and
+answers with one message. Whatever the training prints goes to standard error. The child dies
+with its parent, however the parent dies.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from datetime import UTC, datetime
+from numbers import Integral, Real
+from typing import IO, Any
+
+_LENGTH = 8  # bytes of the length in front of each message
+_DIES_WITH_PARENT = 1  # PR_SET_PDEATHSIG
+_VERSIONED = ("numpy", "scipy", "pandas", "sklearn", "torch", "jax", "tensorflow", "xgboost")
+_OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "cannot allocate memory")
+
+
+def measure(train: Callable[..., Any], config: Mapping[str, Any]) -> dict[str, Any]:
+    """Call ``train(**config)`` and describe the run.
+
+    Parameters
+    ----------
+    train : callable
+        Returns a loss or a mapping of metric names to numbers.
+    config : mapping of str to object
+        Keyword arguments of the call.
+
+    Returns
+    -------
+    dict
+        ``metrics``, ``status``, ``error``, ``seconds`` [s], ``cpu_seconds`` [s],
+        ``peak_memory`` [bytes], ``peak_memory_source``, ``started`` (UTC) and ``versions``.
+        Exceptions of ``train`` become a status; only KeyboardInterrupt passes through.
+
+    Examples
+    --------
+    >>> run = measure(lambda width: 1 / width, {"width": 4})
+    >>> run["status"], run["metrics"]
+    ('ok', {'loss': 0.25})
+    >>> measure(lambda width: 1 / width, {"width": 0})["error"]
+    'ZeroDivisionError: division by zero'
+    """
+    from scaling_laws.measurement.meter import meter
+
+    started = datetime.now(UTC).isoformat(timespec="milliseconds")
+    metrics: dict[str, float] = {}
+    error = ""
+    gauge = meter()
+    try:
+        with gauge:
+            answer = train(**config)
+        metrics = as_metrics(answer)
+        status = "ok" if all(map(math.isfinite, metrics.values())) else "nan"
+    except (Exception, SystemExit) as failure:
+        status = "out_of_memory" if _is_out_of_memory(failure) else "error"
+        error = _last_line(failure)
+    return {
+        "metrics": metrics,
+        "status": status,
+        "error": error,
+        "seconds": gauge.seconds,
+        "cpu_seconds": gauge.cpu_seconds,
+        "peak_memory": gauge.peak_memory,
+        "peak_memory_source": gauge.peak_memory_source,
+        "started": started,
+        "versions": versions(),
+    }
+
+
+def as_metrics(answer: Any) -> dict[str, float]:
+    """Turn what ``train`` returned into named plain numbers; a bare number is the ``loss``.
+
+    Parameters
+    ----------
+    answer : number or mapping of str to number
+        NumPy scalars and one-element arrays or tensors count as numbers.
+
+    Returns
+    -------
+    dict of str to int or float
+        In the order given.
+
+    Raises
+    ------
+    TypeError
+        If something is not a number; the message says which metric.
+
+    Examples
+    --------
+    >>> as_metrics(2.5), as_metrics({"error": 0.1, "steps": 30})
+    ({'loss': 2.5}, {'error': 0.1, 'steps': 30})
+    """
+    if not isinstance(answer, Mapping):
+        return {"loss": _number(answer, "")}
+    if not answer:
+        raise TypeError("train returned an empty mapping; return at least one metric.")
+    wrong = [name for name in answer if not isinstance(name, str)]
+    if wrong:
+        raise TypeError(f"train returned the metric name {wrong[0]!r}; names must be str.")
+    return {name: _number(value, f" for metric {name!r}") for name, value in answer.items()}
+
+
+def _number(value: Any, where: str) -> float:
+    plain = value
+    if not isinstance(value, Real) and getattr(value, "size", None) is not None:
+        with suppress(ValueError, TypeError, RuntimeError):
+            plain = value.item()
+    if isinstance(plain, bool) or type(plain).__name__ == "bool_":
+        plain = None
+    if isinstance(plain, Integral):
+        return int(plain)
+    if isinstance(plain, Real):
+        return float(plain)
+    given = "None" if value is None else f"{str(value)[:40]!r} ({type(value).__name__})"
+    raise TypeError(f"train returned {given}{where}; return a number or a mapping of numbers.")
+
+
+def _is_out_of_memory(failure: BaseException) -> bool:
+    if isinstance(failure, MemoryError) or "OutOfMemory" in type(failure).__name__:
+        return True
+    text = str(failure).lower()
+    return isinstance(failure, (RuntimeError, OSError)) and any(m in text for m in _OUT_OF_MEMORY)
+
+
+def _last_line(failure: BaseException) -> str:
+    lines = str(failure).strip().splitlines()
+    return f"{type(failure).__name__}: {lines[-1]}" if lines else type(failure).__name__
+
+
+def versions(names: Iterable[str] = _VERSIONED) -> dict[str, str]:
+    """Version of Python and of those numerical libraries that are loaded.
+
+    Parameters
+    ----------
+    names : iterable of str
+        Modules to look for; none is imported.
+
+    Returns
+    -------
+    dict of str to str
+        Name to version.
+
+    Examples
+    --------
+    >>> list(versions([]))
+    ['python']
+    """
+    found = {"python": ".".join(map(str, sys.version_info[:3]))}
+    for name in names:
+        version = getattr(sys.modules.get(name), "__version__", None)
+        if version is not None:
+            found[name] = str(version)
+    return found
+
+
+# ------------------------------------------------------------------------- as a child process
+
+
+def write_message(stream: IO[bytes], body: bytes) -> None:
+    """Write one message, its length first, and flush.
+
+    Examples
+    --------
+    >>> import io
+    >>> stream = io.BytesIO()
+    >>> write_message(stream, b"hello")
+    >>> read_message(io.BytesIO(stream.getvalue()))
+    b'hello'
+    """
+    stream.write(len(body).to_bytes(_LENGTH, "big") + body)
+    stream.flush()
+
+
+def read_message(stream: IO[bytes]) -> bytes | None:
+    """Read one message, or None if the other side left before it was complete.
+
+    Examples
+    --------
+    >>> import io
+    >>> read_message(io.BytesIO(b"cut")) is None
+    True
+    """
+    head = stream.read(_LENGTH)
+    if len(head) < _LENGTH:
+        return None
+    length = int.from_bytes(head, "big")
+    body = stream.read(length)
+    return body if len(body) == length else None
+
+
+def main(parent: int) -> None:
+    """Read a run from standard input, do it, and answer on what was standard output.
+
+    Parameters
+    ----------
+    parent : int
+        Process that waits for the answer; when it is gone, so is this one.
+    """
+    _die_with(parent)
+    questions = os.fdopen(os.dup(0), "rb")
+    answers = os.fdopen(os.dup(1), "wb")
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    os.dup2(2, 1)
+    message = read_message(questions)
+    if message is None:
+        return
+    threading.Thread(target=_die_at_end_of, args=(questions,), daemon=True).start()
+    record = _do(message)
+    write_message(answers, json.dumps(record).encode())
+
+
+def _do(message: bytes) -> dict[str, Any]:
+    import pickle
+
+    task = pickle.loads(message)
+    sys.path[:] = task["path"]
+
+    def unpacking_failed(**_config: Any) -> None:
+        raise failure
+
+    config: dict[str, Any] = {}
+    try:
+        train = pickle.loads(task["train"])
+        config = pickle.loads(task["config"])
+    except Exception as error:
+        failure = error
+        train = unpacking_failed
+    return measure(train, config)
+
+
+def _die_with(parent: int) -> None:
+    """Ask the kernel for SIGKILL at the parent's death (Linux)."""
+    if not sys.platform.startswith("linux"):
+        return
+    with suppress(Exception):
+        import ctypes
+
+        ctypes.CDLL(None).prctl(_DIES_WITH_PARENT, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:  # it died before the request
+        os._exit(1)
+
+
+def _die_at_end_of(questions: IO[bytes]) -> None:
+    """Everywhere: the parent holds the pipe open as long as it lives."""
+    # Unbuffered: a buffered read still waiting at exit would abort the interpreter.
+    while os.read(questions.fileno(), 1):
+        pass
+    with suppress(AttributeError, OSError):
+        if os.getpgrp() == os.getpid():
+            os.killpg(0, signal.SIGKILL)
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))

@@ -1,0 +1,185 @@
+"""One fresh child process per run: start it, time it out, and tell how it ended."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import Any
+
+from scaling_laws.errors import MeasureError
+from scaling_laws.measurement import runner
+
+_GRACE = 30.0  # seconds a child may take to leave once it has answered
+
+
+class Supervisor:
+    """Runs ``train`` in child processes, from any number of threads.
+
+    Parameters
+    ----------
+    train : callable
+        Sent to the children by cloudpickle.
+    timeout : float or None
+        Seconds one child may live, its start included.
+
+    Raises
+    ------
+    MeasureError
+        If ``train`` cannot be sent to another process.
+
+    Examples
+    --------
+    >>> Supervisor(lambda width: 1 / width, None).run({"width": 4})["metrics"]
+    {'loss': 0.25}
+    """
+
+    def __init__(self, train: Callable[..., Any], timeout: float | None) -> None:
+        import cloudpickle
+
+        try:
+            self._train = cloudpickle.dumps(train)
+        except Exception as failure:
+            raise MeasureError(
+                f"train cannot be sent to a child process: {failure}. Open files, locks and "
+                "connections inside train, or measure here with workers=1, isolate=False and no "
+                "timeout."
+            ) from failure
+        self._timeout = timeout
+        self._lock = threading.Lock()
+        self._alive: set[subprocess.Popen[bytes]] = set()
+        self._stopped = False
+
+    def run(self, config: Mapping[str, Any]) -> dict[str, Any] | None:
+        """Do one run in a child; None if :meth:`stop` was called meanwhile.
+
+        Parameters
+        ----------
+        config : mapping of str to object
+            Keyword arguments of ``train``.
+
+        Returns
+        -------
+        dict or None
+            As :func:`scaling_laws.measurement.runner.measure`, with status ``"timeout"`` or
+            ``"killed"`` when the child gave no answer.
+        """
+        import cloudpickle
+
+        task = {"path": sys.path, "train": self._train, "config": cloudpickle.dumps(dict(config))}
+        started = datetime.now(UTC).isoformat(timespec="milliseconds")
+        start = time.perf_counter()
+        child = self._start()
+        if child is None:
+            return None
+        answers: list[bytes | None] = []
+        talk = threading.Thread(target=_converse, args=(child, pickle.dumps(task), answers))
+        talk.start()
+        timed_out = self._wait(child, talk)
+        _end(child)
+        talk.join()
+        _close(child)
+        with self._lock:
+            self._alive.discard(child)
+            if self._stopped:
+                return None
+        if answers and answers[0] is not None:
+            record: dict[str, Any] = json.loads(answers[0])
+            return record
+        return _without_answer(
+            child.returncode, self._timeout if timed_out else None, started, start
+        )
+
+    def stop(self) -> None:
+        """End every child now and start no more."""
+        with self._lock:
+            self._stopped = True
+            alive = list(self._alive)
+        for child in alive:
+            _end(child)
+
+    def _start(self) -> subprocess.Popen[bytes] | None:
+        with self._lock:
+            if self._stopped:
+                return None
+            child = subprocess.Popen(
+                [sys.executable, "-P", runner.__file__, str(os.getpid())],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                start_new_session=True,
+            )
+            self._alive.add(child)
+            return child
+
+    def _wait(self, child: subprocess.Popen[bytes], talk: threading.Thread) -> bool:
+        """Wait for the answer, then for the exit; True if the time ran out before the answer."""
+        talk.join(self._timeout)
+        if talk.is_alive():
+            return True
+        with suppress(subprocess.TimeoutExpired):
+            child.wait(_GRACE)
+        return False
+
+
+def _converse(child: subprocess.Popen[bytes], task: bytes, answers: list[bytes | None]) -> None:
+    """Send the task and wait for the answer, which is None if the child leaves without one."""
+    assert child.stdin is not None
+    assert child.stdout is not None
+    with suppress(OSError):
+        runner.write_message(child.stdin, task)
+    answers.append(runner.read_message(child.stdout))
+
+
+def _end(child: subprocess.Popen[bytes]) -> None:
+    """Kill the child with all it started, and collect it."""
+    # A group outlives its first member, so this also ends what an exited child left behind.
+    with suppress(OSError):
+        if hasattr(os, "killpg"):
+            os.killpg(child.pid, signal.SIGKILL)
+        else:
+            child.kill()
+    child.wait()
+
+
+def _close(child: subprocess.Popen[bytes]) -> None:
+    for stream in (child.stdin, child.stdout):
+        if stream is not None:
+            with suppress(OSError):
+                stream.close()
+
+
+def _without_answer(code: int, timeout: float | None, started: str, start: float) -> dict[str, Any]:
+    if timeout is not None:
+        status, error = "timeout", f"no result within {timeout:g} s"
+    elif code < 0:
+        status, error = "killed", f"child process ended by {_signal_name(-code)}"
+        if -code == getattr(signal, "SIGKILL", 9):
+            error += " (often the system running out of memory)"
+    else:
+        status, error = "error", f"child process left with exit code {code} and no result"
+    return {
+        "metrics": {},
+        "status": status,
+        "error": error,
+        "seconds": time.perf_counter() - start,
+        "cpu_seconds": float("nan"),
+        "peak_memory": float("nan"),
+        "peak_memory_source": "unknown",
+        "started": started,
+        "versions": runner.versions([]),
+    }
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
