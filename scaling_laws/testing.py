@@ -65,8 +65,8 @@ def check_law(law: str | LawFamily, *, seed: int = 0) -> None:
     """Try every promise a law's declaration makes; say which are broken and how to mend them.
 
     Evaluated around the declared example, at inputs of the magnitude usual for their names:
-    shapes, purity, finite values, the linearity claims, derivatives, rescaling, start
-    coefficients, the mirrored form, pickling and, where the law is registered, the JSON round
+    shapes, purity, finite values, the linearity claims, derivatives, rescaling, the form it
+    is solved in, the mirrored form, pickling and, where the law is registered, the JSON round
     trip. Takes milliseconds; call it from a test.
 
     Parameters
@@ -186,6 +186,10 @@ def _declaration(family: LawFamily) -> Iterator[str]:
     absent = [part for part in ("formula", "reference", "example") if not getattr(family, part)]
     if absent:
         yield f"it has no {', '.join(absent)}. Give each one."
+    yield from _starts(family)
+
+
+def _starts(family: LawFamily) -> Iterator[str]:
     for c in family.coefficients:
         if c.linear is None and c.starts is None:
             yield (
@@ -361,27 +365,37 @@ def _rescaling(sample: _Sample) -> Iterator[str]:
         )
 
 
-def _start_coefficients(sample: _Sample) -> Iterator[str]:
-    family = sample.family
-    if family.solve_as is None and family.from_solved is None:
+def _solved_form(sample: _Sample) -> Iterator[str]:
+    family, solved, back = sample.family, sample.family.solve_as, sample.family.from_solved
+    if solved is None and back is None:
         return
-    if family.solve_as is None or family.from_solved is None:
+    if solved is None or back is None:
         yield "solve_as and from_solved come together. Give both or neither."
         return
-    start = family.solve_as
-    coef = {c.name: _order_one(c, sample.rng) for c in start.coefficients}
+    if solved.name == family.name or solved.coefficient_names != family.coefficient_names:
+        yield (
+            f"solve_as is named '{solved.name}', with coefficients {solved.coefficient_names}. "
+            "Give it another name, and its coefficients the names of those they become."
+        )
+        return
+    yield from _starts(solved)
+    coef = {c.name: _order_one(c, sample.rng) for c in solved.coefficients}
     inputs = tuple(np.exp(sample.rng.uniform(-2, 2, _ROWS)) for _ in family.inputs)
-    mapped = family.from_solved(coef)
+    mapped = back(coef)
     if set(mapped) != set(family.coefficient_names):
         yield f"from_solved returned {sorted(mapped)}. Return every coefficient of the law."
         return
-    expected = _Sample(start, inputs, coef, sample.rng).value()
+    expected = _Sample(solved, inputs, coef, sample.rng).value()
     given = replace(sample, family=replace(family, increasing=False), inputs=inputs).value(mapped)
     if not _close(given, expected, 1e-7):
         yield (
             f"from_solved gives another curve than solve_as, off by {_gap(given, expected)}. "
             "Mend from_solved."
         )
+    solved = replace(solved, example={n: float(v[0, 0]) for n, v in coef.items()})
+    inner = _Sample(solved, inputs, _around_example(solved, sample.rng, 0.1), sample.rng)
+    for check in (_purity, _shapes, _linearity, _derivatives):
+        yield from (f"of solve_as, {said}" for said in check(inner))
 
 
 def _binding(sample: _Sample) -> Iterator[str]:
@@ -415,7 +429,7 @@ _CHECKS: tuple[tuple[str, _Check], ...] = (
     ("linear claim", _linearity),
     ("derivatives", _derivatives),
     ("rescale", _rescaling),
-    ("start coefficients", _start_coefficients),
+    ("solved form", _solved_form),
     ("binding", _binding),
     ("JSON", _json),
 )

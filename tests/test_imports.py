@@ -56,9 +56,18 @@ def third_party(modules: set[str]) -> set[str]:
     return modules - set(sys.stdlib_module_names) - {"scaling_laws"}
 
 
-def imports(path: Path) -> Iterator[tuple[int, str]]:
+def imports(path: Path, *, types_too: bool = True) -> Iterator[tuple[int, str]]:
     """Line and dotted name of everything a module imports, inside functions too."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for_types = {
+        id(node)
+        for block in ast.walk(tree)
+        if isinstance(block, ast.If) and ast.unparse(block.test) == "TYPE_CHECKING"
+        for node in ast.walk(block)
+    }
+    for node in ast.walk(tree):
+        if id(node) in for_types and not types_too:
+            continue
         if isinstance(node, ast.Import):
             yield from ((node.lineno, alias.name) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -129,7 +138,7 @@ def test_modules_import_only_from_layers_before_them(module):
 @pytest.mark.parametrize("module", CHECKED)
 def test_heavy_packages_have_one_importer(module):
     own = module.split(".")[0]
-    for line, name in imports(MODULES[module]):
+    for line, name in imports(MODULES[module], types_too=False):
         top = name.split(".")[0]
         assert top != "matplotlib" or own == "plot", f"{module}, line {line}: only plot draws"
         assert top != "lmfit" or module == "solving.point", (

@@ -385,16 +385,16 @@ def _bilinear(x, a, b):
     return a * b + 0 * x
 
 
-def _start(x, E, K, alpha):
-    return E + K * np.exp(-alpha * np.log(x))
+def _solved(x, E, A, alpha):
+    return E + np.sqrt(A) * np.exp(-alpha * np.log(x))
 
 
 def _right_from_solved(coef):
-    return {"E": coef["E"], "A": coef["K"], "alpha": coef["alpha"]}
+    return {**coef, "A": np.sqrt(coef["A"])}
 
 
 def _wrong_from_solved(coef):
-    return {"E": coef["E"], "A": 2 * coef["K"], "alpha": coef["alpha"]}
+    return {**coef, "A": 2 * coef["A"]}
 
 
 GOOD = LawFamily(
@@ -407,16 +407,16 @@ GOOD = LawFamily(
     example={"E": 0.2, "A": 3.0, "alpha": 0.4},
     rescale=_good_rescale,
 )
-START = LawFamily(
-    name="good_start",
-    function=_start,
+SOLVED = LawFamily(
+    name="good_solved",
+    function=_solved,
     inputs=("samples",),
-    coefficients=(floor("E"), amplitude("K"), exponent("alpha")),
+    coefficients=(floor("E"), scale("A"), exponent("alpha")),
 )
 GOOD_CONTROLS = {
     "as declared": {},
     "without rescale": {"rescale": None},
-    "start coefficients": {"solve_as": START, "from_solved": _right_from_solved},
+    "solved in other coefficients": {"solve_as": SOLVED, "from_solved": _right_from_solved},
     "not analytic, and says so": {"function": _not_analytic, "analytic": False},
     "exponent as a claim on the logarithm": {
         "coefficients": (amplitude("E"), amplitude("A"), exponent("alpha")),
@@ -468,10 +468,21 @@ BROKEN = {
     ),
     "not a number": ({"function": _not_a_number}, "finite values: the example gives NaN"),
     "below its floor": ({"function": _below_its_floor}, "finite values: it goes below 'E'"),
-    "start family alone": ({"solve_as": START}, "start coefficients: .*come together"),
-    "wrong start map": (
-        {"solve_as": START, "from_solved": _wrong_from_solved},
-        "start coefficients: from_solved gives another curve",
+    "solved form alone": ({"solve_as": SOLVED}, "solved form: .*come together"),
+    "solved form of the same name": (
+        {"solve_as": replace(SOLVED, name="good"), "from_solved": _right_from_solved},
+        "solved form: solve_as is named 'good'",
+    ),
+    "wrong map from the solved form": (
+        {"solve_as": SOLVED, "from_solved": _wrong_from_solved},
+        "solved form: from_solved gives another curve",
+    ),
+    "wrong claim in the solved form": (
+        {
+            "solve_as": replace(SOLVED, coefficients=GOOD.coefficients),
+            "from_solved": _right_from_solved,
+        },
+        r"solved form: of solve_as, the value is not linear in \['A'\]",
     ),
 }
 
