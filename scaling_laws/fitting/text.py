@@ -11,6 +11,8 @@ import numpy as np
 if TYPE_CHECKING:
     from scaling_laws.fitting.result import Fit
 
+_MOST_DIGITS = 7
+
 
 def plain_formula(latex: str) -> str:
     r"""Return a LaTeX formula as plain text.
@@ -46,11 +48,16 @@ def rounded(value: float, stderr: float) -> tuple[str, str]:
     if not np.isfinite(stderr) or stderr <= 0:
         return f"{value:.5g}", "-" if not np.isfinite(stderr) else "fixed"
     exponent = int(np.floor(np.log10(stderr)))
-    if -5 <= exponent <= 5 and abs(value) < 1e7:
+    size = int(np.floor(np.log10(max(abs(value), stderr))))
+    if size - exponent > _MOST_DIGITS - 2:  # far more precise than anyone reads
+        return f"{value:.{_MOST_DIGITS}g}", f"{stderr:.1e}"
+    if exponent >= -5 and size < 7:
         places = 1 - exponent
-        return tuple(f"{round(v, places):.{max(places, 0)}f}" for v in (value, stderr))  # type: ignore[return-value]
-    digits = max(int(np.floor(np.log10(max(abs(value), stderr)))) - exponent + 1, 0)
-    return f"{value:.{min(digits, 12)}e}", f"{stderr:.1e}"
+        return (
+            f"{round(value, places):.{max(places, 0)}f}",
+            f"{round(stderr, places):.{max(places, 0)}f}",
+        )
+    return f"{value:.{size - exponent + 1}e}", f"{stderr:.1e}"
 
 
 def fit_text(fit: Fit) -> str:

@@ -171,8 +171,9 @@ def _bread(
 
 
 def at_bound(problem: Problem, free: Array) -> NDArray[np.bool_]:
-    """Which free coefficients sit on one of their bounds."""
-    scale = np.maximum(np.abs(free), 1e-8)
-    return np.asarray(
-        (free - problem.lower <= 1e-9 * scale) | (problem.upper - free <= 1e-9 * scale)
-    )
+    """Which free coefficients sit on one of their bounds, or cannot be told from it."""
+    size = float(np.mean(np.abs(problem.y)))
+    coefficients = [problem.family.coefficients[i] for i in problem.free]
+    least = np.array([size if c.linear == "target" else 1e-8 for c in coefficients])
+    margin = 1e-9 * np.maximum(np.abs(free), least)
+    return np.asarray((free - problem.lower <= margin) | (problem.upper - free <= margin))

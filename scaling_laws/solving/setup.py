@@ -320,18 +320,20 @@ def _factors(family: LawFamily, runs: Runs, constrained: set[str]) -> Array:
     ones = np.ones(len(runs.x))
     if family.rescale is None:
         return ones
-    factors = np.array(
-        [
-            np.exp(-np.log(v).mean()) if (v > 0).all() else 1.0 / max(np.abs(v).max(), 1e-300)
-            for v in runs.x
-        ]
-    )
+    factors = np.array([_unit_factor(family, v) for v in runs.x])
     if constrained:
         probe = {c.name: 0.5 for c in family.coefficients}
         moved = family.rescale(probe, list(factors))
         if any(moved[n] != probe[n] for n in constrained):
             return ones
     return factors
+
+
+def _unit_factor(family: LawFamily, values: Array) -> float:
+    """Bring positive inputs to geometric mean one, inputs of either sign to largest size one."""
+    if family.input_domain == "positive" and (values > 0).all():
+        return float(np.exp(-np.log(values).mean()))
+    return 1.0 / max(float(np.abs(values).max()), 1e-300)
 
 
 def _rescaled(family: LawFamily, full: Array, factors: Sequence[float] | Array) -> Array:

@@ -19,6 +19,7 @@ _SOBOL_POINTS = {3: 512, 4: 1024}
 _MOST_SOBOL_POINTS = 2048
 _MOST_ROWS = 128
 _ELEMENTS = 400_000
+_LOG_STEP = 1e-3  # small, so that an exponential of it cannot overflow
 
 
 def find_starts(problem: Problem, given: Array | None = None, limit: int = 6) -> Array:
@@ -46,7 +47,7 @@ def find_starts(problem: Problem, given: Array | None = None, limit: int = 6) ->
     lacking = [c.name for c in small.family.coefficients if not (c.linear or c.starts)]
     if not lacking:
         parts.append(_best(small, _project(small, _search_points(small, partial))))
-    if not sum(map(len, parts)):
+    if lacking and not sum(map(len, parts)):
         raise FitError(
             f"law '{problem.family.name}' declares no span of starts for {lacking}. Pass start= "
             "with a value for every coefficient, or declare Coefficient(..., starts=(low, high))."
@@ -250,8 +251,8 @@ def _solve_on_log(
     columns = []
     for j in on_log:
         unit = out.copy()
-        unit[:, j] = 1.0
-        columns.append(log_prediction(unit) - base)
+        unit[:, j] = _LOG_STEP
+        columns.append((log_prediction(unit) - base) / _LOG_STEP)
     columns.extend(np.ones_like(base) for _ in on_target[:1])
     root = np.sqrt(problem.weights * positive)
     design = np.stack(columns, axis=1) * root[:, None]
