@@ -15,7 +15,7 @@ from scaling_laws.errors import MeasureError
 if TYPE_CHECKING:
     import pandas as pd
 
-RESERVED = (
+_FIELDS = (
     "status",
     "error",
     "seconds",
@@ -25,6 +25,8 @@ RESERVED = (
     "started",
     "versions",
 )
+# The text is not called ``error`` in the table: that name is the error rate, a target.
+RESERVED = tuple("failure" if name == "error" else name for name in _FIELDS)
 STATUSES = ("ok", "error", "timeout", "killed", "nan", "out_of_memory")
 _LARGEST_EXACT = 2**53
 
@@ -41,7 +43,7 @@ def read_log(path: str | os.PathLike[str]) -> pd.DataFrame:
     -------
     DataFrame
         One row per line in the order the runs ended: the configuration, the metrics, ``status``,
-        ``error``, ``seconds`` [s], ``cpu_seconds`` [s], ``peak_memory`` [bytes],
+        ``failure`` (text), ``seconds`` [s], ``cpu_seconds`` [s], ``peak_memory`` [bytes],
         ``peak_memory_source``, ``started`` (UTC) and ``versions``. A retried run has several
         rows. ``frame.attrs["torn_lines"]`` lists the line numbers cut short by a crash.
 
@@ -121,7 +123,7 @@ def _parse(line: bytes, number: int, path: str | os.PathLike[str]) -> dict[str, 
         if line.startswith((b"{", b"\0")):  # after a power cut some systems leave zeros
             return None
         record = None
-    fields = {"config", "metrics", *RESERVED}
+    fields = {"config", "metrics", *_FIELDS}
     if not isinstance(record, dict) or not fields.issubset(record):
         raise MeasureError(
             f"line {number} of {os.fspath(path)!r} is not a run: {line[:40]!r}. "
@@ -323,7 +325,7 @@ def to_table(records: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
     Examples
     --------
     >>> list(to_table([]).columns)[:2]
-    ['status', 'error']
+    ['status', 'failure']
     """
     import pandas as pd
 
@@ -333,7 +335,7 @@ def to_table(records: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
         {
             **record["config"],
             **record["metrics"],
-            **{name: record[name] for name in RESERVED},
+            **{name: record[field] for name, field in zip(RESERVED, _FIELDS, strict=True)},
             "versions": ", ".join(f"{name} {v}" for name, v in record["versions"].items()),
         }
         for record in records

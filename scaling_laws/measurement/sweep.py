@@ -108,7 +108,7 @@ def sweep(
     DataFrame
         One row per configuration in the order given: its entries, the metrics, ``status``
         (``"ok"``, ``"error"``, ``"timeout"``, ``"killed"``, ``"out_of_memory"``, or ``"nan"`` if
-        a metric is not finite), ``error``, ``seconds`` [s], ``cpu_seconds`` [s], ``peak_memory``
+        a metric is not finite), ``failure`` (text), ``seconds`` [s], ``cpu_seconds`` [s], ``peak_memory``
         [bytes above what was held before training], ``peak_memory_source``, ``started`` (UTC)
         and ``versions``. ``frame.attrs["torn_lines"]`` lists lines of the log cut by a crash.
 
@@ -126,7 +126,7 @@ def sweep(
     Examples
     --------
     >>> runs = sweep(lambda width, seed: 1 / width, grid(width=[1, 0], seed=0))
-    >>> runs[["width", "loss", "status", "error"]].values.tolist()
+    >>> runs[["width", "loss", "status", "failure"]].values.tolist()
     [[1, 1.0, 'ok', ''], [0, nan, 'error', 'ZeroDivisionError: division by zero']]
     """
     wanted = _wanted(configurations)
