@@ -141,7 +141,7 @@ def _settle(
         before = problem
         problem = _with_scale(problem, best, auto_delta, prior_sd)
         best = solve_batch(problem, best, tolerance=1e-8).free
-        if abs(problem.delta - before.delta) <= 1e-4 * before.delta or (
+        if abs(problem.delta - before.delta) <= 1e-8 * before.delta or (
             not np.isfinite(problem.delta) and not np.isfinite(before.delta)
         ):
             break
@@ -170,9 +170,10 @@ def _refine_with_lmfit(problem: Problem, free: Array) -> Array:
 
     minimizer = lmfit.Minimizer(residual, parameters, nan_policy="propagate", calc_covar=False)
     try:
-        result = minimizer.least_squares(
-            Dfun=jacobian, x_scale="jac", ftol=1e-12, xtol=1e-12, gtol=1e-12, max_nfev=100
-        )
+        with np.errstate(all="ignore"):  # an exact fit leaves lmfit's own statistics undefined
+            result = minimizer.least_squares(
+                Dfun=jacobian, x_scale="jac", ftol=1e-12, xtol=1e-12, gtol=1e-12, max_nfev=100
+            )
     except (ValueError, np.linalg.LinAlgError, ZeroDivisionError):
         return free  # lmfit could not start here; the batched polish stands
     refined = np.clip(point(result.params), problem.lower, problem.upper)

@@ -90,6 +90,7 @@ class Settings:
         FitError, LawError
             As `solve_point`.
         """
+        self._check_names(family.coefficient_names)
         notes = runs.notes + design_notes(runs)
         constant = [n.details["input"] for n in notes if n.code == "constant_input"]
         if constant and not (self.fixed or self.ties or self.priors):
@@ -145,7 +146,6 @@ class Settings:
         factors: Array,
     ) -> Problem:
         names = family.coefficient_names
-        self._check_names(names)
         ties = {a: (t, 1.0) if isinstance(t, str) else (t[0], float(t[1])) for a, t in
                 self.ties.items()}  # fmt: skip
         fixed = {a: float(v) for a, v in self.fixed.items()}
