@@ -108,9 +108,10 @@ def sweep(
     DataFrame
         One row per configuration in the order given: its entries, the metrics, ``status``
         (``"ok"``, ``"error"``, ``"timeout"``, ``"killed"``, ``"out_of_memory"``, or ``"nan"`` if
-        a metric is not finite), ``failure`` (text), ``seconds`` [s], ``cpu_seconds`` [s], ``peak_memory``
-        [bytes above what was held before training], ``peak_memory_source``, ``started`` (UTC)
-        and ``versions``. ``frame.attrs["torn_lines"]`` lists lines of the log cut by a crash.
+        a metric is not finite), ``failure`` (type and last line of the exception),
+        ``seconds`` [s], ``cpu_seconds`` [s], ``peak_memory`` [bytes above what was held before
+        training], ``peak_memory_source``, ``started`` (UTC) and ``versions``.
+        ``frame.attrs["torn_lines"]`` lists lines of the log cut by a crash.
 
     Raises
     ------
