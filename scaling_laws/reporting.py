@@ -83,6 +83,8 @@ class HeldOut:
 
     def __str__(self) -> str:
         error = f"{100 * self.error:.3g} %" if self.relative else f"{self.error:.3g}"
+        if self.table["low"].isna().any():
+            return f"mean |error| {error}; no interval, for lack of bootstrap draws"
         return (
             f"mean |error| {error}; {self.inside} of {len(self.table)} runs inside the "
             f"{100 * self.level:g} % interval"
@@ -227,13 +229,11 @@ class _Page:
         table.to_csv(self.folder / name, index=index, lineterminator="\n")
 
     def save_figure(self, name: str, caption: str, draw: Callable[[Axes], Axes]) -> None:
-        from scaling_laws.plot.style import detached_axes, rename_unit
+        from scaling_laws.plot.style import detached_axes, figure_of, rename_unit
 
         ax = draw(detached_axes(_WIDTH, _HEIGHT))
         rename_unit(ax, self.target, self.unit)
-        figure = ax.get_figure(root=True)
-        assert figure is not None
-        figure.savefig(self.folder / f"{name}.png", dpi=_DPI)
+        figure_of(ax).savefig(self.folder / f"{name}.png", dpi=_DPI)
         self.add(f"![{caption}]({name}.png)")
 
 

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from scaling_laws.errors import PlanError
 from scaling_laws.laws.family import Law
+from scaling_laws.planning.cost import get_cost
 from scaling_laws.planning.planner import Planner
 from scaling_laws.plot import style
 from scaling_laws.plot.style import Array
@@ -94,7 +95,7 @@ def frontier(
                 at, *_finite(plan, name), color=colour, alpha=style.BAND_ALPHA, lw=0, zorder=1.5
             )
     if ratio is not None:
-        _ratio_lines(ax, at, ratio)
+        _ratio_lines(ax, at, ratio, get_cost(planner.cost).kappa)
     if known:
         ax.axvspan(low, high, color=style.GREY, alpha=0.12, lw=0, zorder=0, label="measured")
     style.set_axis(ax, "x", quantity("flops").label, log=True)
@@ -205,8 +206,8 @@ def _finite(plan: Plan, name: str) -> tuple[Array, Array]:
     return low, high
 
 
-def _ratio_lines(ax: Axes, flops: Array, ratio: float) -> None:
-    size = np.sqrt(flops / (6.0 * ratio))
+def _ratio_lines(ax: Axes, flops: Array, ratio: float, kappa: float) -> None:
+    size = np.sqrt(flops / (kappa * ratio))
     for values, label in ((size, f"{ratio:g} tokens / parameter"), (ratio * size, None)):
         ax.plot(flops, values, color=style.GREY, lw=1.0, ls=":", label=label, zorder=2)
 

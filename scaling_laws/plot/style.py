@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.collections import PathCollection
     from matplotlib.colors import Colormap, Normalize
+    from matplotlib.figure import Figure
     from matplotlib.ticker import Locator
 
 Array = NDArray[np.float64]
@@ -59,6 +60,14 @@ def detached_axes(width: float, height: float) -> Axes:
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
     return figure.subplots()
+
+
+def figure_of(ax: Axes) -> Figure:
+    """Return the whole figure that holds the axes."""
+    from matplotlib.figure import Figure
+
+    parent = ax.figure
+    return parent if isinstance(parent, Figure) else figure_of(parent)  # type: ignore[arg-type]
 
 
 def is_log(name: str, values: Array, law: Law | None = None) -> bool:
@@ -124,9 +133,8 @@ def _round_numbers(low: float, high: float) -> Locator | None:
 
 
 def _is_small(ax: Axes) -> bool:
-    figure = ax.get_figure(root=True)
-    assert figure is not None
-    return bool(ax.bbox.width < _NARROW * figure.dpi or ax.bbox.height < _SHORT * figure.dpi)
+    dpi = figure_of(ax).dpi
+    return bool(ax.bbox.width < _NARROW * dpi or ax.bbox.height < _SHORT * dpi)
 
 
 def _fit_text(ax: Axes) -> None:
@@ -232,8 +240,6 @@ def rename_unit(ax: Axes, name: str, unit: str) -> None:
     """Write another unit than the declared one wherever the figure shows this quantity."""
     declared = quantity(name)
     right = f"{declared.meaning} [{unit}]" if unit else declared.meaning
-    figure = ax.get_figure(root=True)
-    assert figure is not None
-    for axes in figure.axes:
+    for axes in figure_of(ax).axes:
         for axis in (axes.xaxis, axes.yaxis):
             axis.set_label_text(axis.get_label_text().replace(declared.label, right))

@@ -1,0 +1,144 @@
+"""The command line: the whole path on a table, its messages and its exit codes."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from simulate import grid_runs
+
+import scaling_laws as sl
+from scaling_laws.__main__ import main
+
+NAMES = {"params": "N", "tokens": "D", "loss": "val_loss"}
+COLUMNS = ",".join(f"{k}={v}" for k, v in NAMES.items())
+FAST = ["--draws", "60"]
+
+
+@pytest.fixture(autouse=True)
+def figures_are_not_rendered(monkeypatch):
+    """Rendering is slow, and tested elsewhere."""
+    monkeypatch.setattr("matplotlib.figure.Figure.savefig", lambda figure, path, **k: path.touch())
+
+
+@pytest.fixture
+def table(tmp_path, monkeypatch):
+    """A CSV with names of its own, in a working directory of its own."""
+    monkeypatch.chdir(tmp_path)
+    grid_runs(sizes=5, levels=5).rename(columns=NAMES).to_csv("runs.csv", index=False)
+    return "runs.csv"
+
+
+def test_a_table_with_its_own_names(table, tmp_path, capsys):
+    assert main([table, "--columns", COLUMNS, "--budget", "1e24", "--out", "out", *FAST]) == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    assert "runs inside the 90 % interval" in out
+    assert "backtest along flops: mean |error|" in out
+    assert "plan for 1e+24 FLOP" in out
+    assert "report: out" in out
+    assert (tmp_path / "out" / "report.md").is_file()
+
+
+def test_json_output_is_one_object_with_the_same_numbers(table, capsys):
+    argv = [table, "--columns", COLUMNS, "--json", "--seed", "3", "--level", "0.8", *FAST]
+    assert main(argv) == 0
+    found = json.loads(capsys.readouterr().out)
+    fit = sl.fit(pd.read_csv(table), "chinchilla", columns=NAMES, seed=3, draws=60)
+    assert found["law"]["coef"] == fit.coef
+    assert found["digest"] == fit.digest
+    assert found["held_out"]["level"] == 0.8
+    assert 0 <= found["held_out"]["inside"] <= found["held_out"]["runs"]
+    top = fit.ranges["flops"][1]
+    np.testing.assert_allclose(found["plan"]["best"]["flops"], [10 * top, 100 * top])
+    assert found["report"].endswith("report.md")
+
+
+def test_held_out_numbers_are_those_of_a_fit_below_a_tenth_of_the_compute(table, capsys):
+    assert main([table, "--columns", COLUMNS, "--json", *FAST]) == 0
+    found = json.loads(capsys.readouterr().out)["held_out"]
+    runs = pd.read_csv(table)
+    flops = 6 * runs.N * runs.D
+    small = sl.fit(runs[flops <= flops.max() / 10], "chinchilla", columns=NAMES, draws=0)
+    large = runs[flops > flops.max() / 10]
+    error = np.abs(small.law(params=large.N, tokens=large.D) / large.val_loss - 1).mean()
+    assert found["runs"] == len(large)
+    assert found["error"] == pytest.approx(error, rel=1e-6)
+
+
+@pytest.mark.parametrize("suffix", [".json", ".jsonl"])
+def test_other_formats_by_suffix(table, suffix, tmp_path, capsys):
+    path = tmp_path / f"runs{suffix}"
+    pd.read_csv(table).to_json(path, orient="records", lines=suffix == ".jsonl")
+    assert main([str(path), "--columns", COLUMNS, "--draws", "0"]) == 0
+    assert "no interval, for lack of bootstrap draws" in capsys.readouterr().out
+
+
+def test_a_law_of_one_input(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    n = np.geomspace(100, 1e5, 16)
+    noise = 0.002 * np.random.default_rng(0).normal(size=16)
+    pd.DataFrame({"n": n, "accuracy": 0.9 - n**-0.4 + noise}).to_csv("curve.csv", index=False)
+    argv = ["curve.csv", "--law", "power_with_floor", "--inputs", "samples", "--target"]
+    assert main([*argv, "accuracy", "--columns", "samples=n", *FAST]) == 0
+    out = capsys.readouterr().out
+    assert "runs above a tenth of the largest samples" in out
+    assert "backtest along samples" in out
+
+
+def test_few_runs_are_reported_without_a_check(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    grid_runs(sizes=3, levels=3).head(6).to_csv("few.csv", index=False)
+    assert main(["few.csv", *FAST]) == 0
+    assert "Not checked on held-out runs:" in capsys.readouterr().out
+
+
+def test_without_a_table_the_bundled_runs_choose_between_two_laws(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    runs = grid_runs(sizes=6, levels=6)
+    monkeypatch.setattr(sl, "load_dataset", lambda name: {"tiny_lm": runs}[name], raising=False)
+    assert main(FAST) == 0
+    out = capsys.readouterr().out
+    assert "chosen before the held-out runs were looked at" in out
+    assert out.count("plan for") == 2
+    text = (tmp_path / "scaling_laws_report" / "report.md").read_text(encoding="utf-8")
+    assert "nats/byte" in text
+    assert "chosen before the held-out runs were looked at" in text
+
+
+ERRORS = {
+    "missing file": (["run.csv"], "no file 'run.csv'. Did you mean 'runs.csv'?"),
+    "unknown suffix": (["runs.xlsx"], "cannot tell the format of 'runs.xlsx'"),
+    "missing column": (
+        ["runs.csv", "--columns", "params=N,tokens=D,loss=valloss"],
+        "'valloss' is missing. Found: N, D, val_loss. Did you mean 'val_loss'?",
+    ),
+    "unknown law": (["runs.csv", "--law", "chinchila"], "Did you mean 'chinchilla'?"),
+    "malformed columns": (["runs.csv", "--columns", "params:N"], "name=column pairs, got 'params"),
+    "level in percent": (["runs.csv", "--level", "90"], "Did you mean 0.9?"),
+    "impossible draws": (["runs.csv", "--draws", "-1", "--columns", COLUMNS], "draws must be"),
+    "empty table": (["empty.csv"], "cannot read 'empty.csv'"),
+    "folder is a file": (
+        ["runs.csv", "--columns", COLUMNS, "--out", "runs.csv", "--draws", "0"],
+        "Give the name of a folder",
+    ),
+    "usage": (["--budget", "much"], "argument --budget: invalid float value: 'much'"),
+    "budget": (["runs.csv", "--columns", COLUMNS, "--budget", "-1", "--draws", "0"], "flops"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("argv", "message"), ERRORS.values(), ids=ERRORS)
+def test_errors_are_one_message_and_exit_code_2(argv, message, table, tmp_path, capsys):
+    (tmp_path / "empty.csv").write_text("", encoding="utf-8")
+    assert main(argv) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert message in err
+    assert "Traceback" not in err
+
+
+def test_help_is_no_error(capsys):
+    assert main(["--help"]) == 0
+    assert "--columns" in capsys.readouterr().out
