@@ -230,21 +230,20 @@ def plan(largest_flops: float) -> list[dict[str, Any]]:
     """Runs in the order to do them: the set is of use wherever the time runs out.
 
     First every cell of the grid up to half the largest compute, cheapest first; then two more
-    seeds of the small cells, the largest runs, and more seeds of the middle.
+    seeds in the middle, the largest runs, and more seeds of the smallest.
     """
     cells = [{"width": w, "tokens": t} for w in WIDTHS for t in TOKENS]
     cells = sorted((c for c in cells if flops_of(c) <= largest_flops), key=flops_of)
     large = [cell for cell in cells if flops_of(cell) > 0.5 * largest_flops]
-    first = [{**cell, "seed": 0} for cell in cells if cell not in large]
-    again = [
+    middle = [c for c in cells if c["width"] in (16, 32, 64) and c["tokens"] in (400_000, 800_000)]
+    small = [c for c in cells if c["width"] <= 48 and c["tokens"] <= 200_000]
+    first = [cell for cell in cells if cell not in large]
+    return [
         {**cell, "seed": seed}
-        for cell in cells
-        for seed in (1, 2)
-        if cell["tokens"] <= 400_000 or (cell["width"] <= 64 and cell["tokens"] <= 1_600_000)
+        for group, seeds in ((first, [0]), (middle, [1, 2]), (large, [0]), (small, [1, 2]))
+        for cell in group
+        for seed in seeds
     ]
-    small = [run for run in again if run["tokens"] <= 400_000]
-    middle = [run for run in again if run["tokens"] > 400_000]
-    return [*first, *small, *({**cell, "seed": 0} for cell in large), *middle]
 
 
 # ------------------------------------------------------------------------------- data set
