@@ -17,7 +17,7 @@ from pathlib import Path
 
 from scaling_laws import read_log
 
-RUNS = 16
+RUNS = 12
 WORKERS = 2
 PARENT = """
 import sys

@@ -104,6 +104,23 @@ def test_unusable_places_are_refused(tmp_path):
         RunLog(tmp_path)
 
 
+def test_a_full_disk_is_told_and_the_log_repaired(log, monkeypatch):
+    with RunLog(log) as book:
+        book.append(record())
+        write_some = os.write
+
+        def full(file, data):
+            write_some(file, data[:20])
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr(os, "write", full)
+        with pytest.raises(sl.MeasureError, match="did not take it: No space left"):
+            book.append(record(config={"width": 5}))
+        monkeypatch.undo()
+    write(log, record(config={"width": 6}))
+    assert sl.read_log(log).width.tolist() == [4, 6]
+
+
 def test_empty_log_is_an_empty_table(log):
     write(log)
     assert len(sl.read_log(log)) == 0

@@ -219,6 +219,13 @@ def test_a_timeout_ends_what_the_child_started(marks):
     assert not wait_until_gone([helper])
 
 
+def test_a_child_that_does_not_start_is_a_row(monkeypatch):
+    monkeypatch.setattr(sys, "executable", "/nowhere/python")
+    runs = sl.sweep(make_train(), sl.grid(width=[1, 2]), isolate=True)
+    assert runs.status.tolist() == ["error", "error"]
+    assert "did not start" in runs.failure[0]
+
+
 def test_a_train_that_cannot_be_sent_is_refused():
     lock = threading.Lock()
     with pytest.raises(sl.MeasureError, match="cannot be sent to a child process"):

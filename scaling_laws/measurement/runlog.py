@@ -202,14 +202,25 @@ class RunLog:
         ----------
         record : mapping
             ``config``, ``metrics`` and the measured fields.
+
+        Raises
+        ------
+        MeasureError
+            If the disk does not take it; what was logged before stays.
         """
         line = dict(record)
         line["metrics"] = {name: _to_json(value) for name, value in record["metrics"].items()}
         for name in ("seconds", "cpu_seconds", "peak_memory"):
             line[name] = _to_json(record[name])
         text = json.dumps(line, ensure_ascii=False, allow_nan=False) + "\n"
-        with self._lock:
-            self._write(text.encode("utf-8", errors="backslashreplace"))
+        try:
+            with self._lock:
+                self._write(text.encode("utf-8", errors="backslashreplace"))
+        except OSError as failure:
+            raise MeasureError(
+                f"run {record['config']} finished but log {str(self.path)!r} did not take it: "
+                f"{failure.strerror}. Make room and call sweep again; logged runs are kept."
+            ) from failure
 
     def _close_torn_line(self) -> None:
         size = os.lseek(self._file, 0, os.SEEK_END)

@@ -77,7 +77,10 @@ class Supervisor:
         task = {"path": sys.path, "train": self._train, "config": cloudpickle.dumps(dict(config))}
         started = datetime.now(UTC).isoformat(timespec="milliseconds")
         start = time.perf_counter()
-        child = self._start()
+        try:
+            child = self._start()
+        except OSError as failure:  # no memory or no process left: this run's trouble only
+            return _unmeasured("error", f"child process did not start: {failure}", started, start)
         if child is None:
             return None
         answers: list[bytes | None] = []
@@ -94,9 +97,9 @@ class Supervisor:
         if answers and answers[0] is not None:
             record: dict[str, Any] = json.loads(answers[0])
             return record
-        return _without_answer(
-            child.returncode, self._timeout if timed_out else None, started, start
-        )
+        if timed_out:
+            return _unmeasured("timeout", f"no result within {self._timeout:g} s", started, start)
+        return _unmeasured(*_ending(child.returncode), started, start)
 
     def stop(self) -> None:
         """End every child now and start no more."""
@@ -156,15 +159,17 @@ def _close(child: subprocess.Popen[bytes]) -> None:
                 stream.close()
 
 
-def _without_answer(code: int, timeout: float | None, started: str, start: float) -> dict[str, Any]:
-    if timeout is not None:
-        status, error = "timeout", f"no result within {timeout:g} s"
-    elif code < 0:
-        status, error = "killed", f"child process ended by {_signal_name(-code)}"
-        if -code == getattr(signal, "SIGKILL", 9):
-            error += " (often the system running out of memory)"
-    else:
-        status, error = "error", f"child process left with exit code {code} and no result"
+def _ending(code: int) -> tuple[str, str]:
+    """Status and text for a child that left without an answer."""
+    if code >= 0:
+        return "error", f"child process left with exit code {code} and no result"
+    error = f"child process ended by {_signal_name(-code)}"
+    if -code == getattr(signal, "SIGKILL", 9):
+        error += " (often the system running out of memory)"
+    return "killed", error
+
+
+def _unmeasured(status: str, error: str, started: str, start: float) -> dict[str, Any]:
     return {
         "metrics": {},
         "status": status,
