@@ -139,7 +139,8 @@ class LawFamily:
         ``inputs -> (coefficients, example)`` for forms over any number of inputs.
     rescale : callable, optional
         ``(coef, factors) -> coef``: coefficients of the same curve when input ``i`` is
-        multiplied by ``factors[i]``. With it the fit runs in inputs of order one.
+        multiplied by ``factors[i]``; ``coef`` comes in the order of the coefficients. With it
+        the fit runs in inputs of order one.
     value_and_jacobian : callable, optional
         ``f(*inputs, *coefficients) -> (value, derivatives)``, one derivative a coefficient.
         Default: complex step.
@@ -168,8 +169,8 @@ class LawFamily:
     >>> family = get_law("chinchilla")
     >>> family.coefficient_names
     ('E', 'A', 'alpha', 'B', 'beta')
-    >>> family.with_coef(family.example)(params=7e10, tokens=1.4e12).round(4)
-    1.9363
+    >>> round(family.with_coef(family.example)(params=7e10, tokens=1.4e12), 4)
+    1.9366
     """
 
     name: str
@@ -204,8 +205,9 @@ class LawFamily:
 
     def _check_declaration(self) -> None:
         names = self.coefficient_names
-        if len(set(names)) < len(names):
-            raise LawError(f"law '{self.name}' declares a coefficient twice: {names}.")
+        for what, listed in (("a coefficient", names), ("an input", self.inputs)):
+            if len(set(listed)) < len(listed):
+                raise LawError(f"law '{self.name}' declares {what} twice: {listed}.")
         parameters = inspect.signature(self.function).parameters.values()
         if not any(p.kind is p.VAR_POSITIONAL for p in parameters):
             taken = tuple(p.name for p in parameters)[len(self.inputs) :]
@@ -261,6 +263,10 @@ class LawFamily:
         >>> get_law("product").bind(("width", "depth", "tokens")).coefficient_names
         ('K', 'alpha_width', 'alpha_depth', 'alpha_tokens')
         """
+        if isinstance(inputs, str):
+            raise LawError(
+                f"inputs must be a sequence of names, got '{inputs}': write ('{inputs}',)."
+            )
         names = self.inputs if inputs is None else tuple(inputs)
         if len(set(names)) < len(names):
             raise LawError(f"law '{self.name}': an input is named twice in {names}.")
@@ -268,7 +274,7 @@ class LawFamily:
             raise LawError(
                 f"law '{self.name}' takes {len(self.inputs)} inputs {self.inputs}, got "
                 f"{len(names)}: {names}. Laws over any inputs: additive_power, log_linear, "
-                "product, translog."
+                "product, product_with_floor, translog."
             )
         mirrored = self.increasing if increasing is None else increasing
         mirrored = mirrored and self.floor_index is not None
@@ -282,7 +288,7 @@ class LawFamily:
         Examples
         --------
         >>> from scaling_laws.laws.registry import get_law
-        >>> float(get_law("power").evaluate([np.array(100.0)], [3.0, 0.5]))
+        >>> float(get_law("power").evaluate([np.array(100.0)], [3.0, 0.5]).round(12))
         0.3
         """
         value = self.function(*inputs, *coef)
@@ -314,7 +320,7 @@ class LawFamily:
         if self.analytic:
             shifted[i] = coef[i] + 1j * _STEP
             return np.imag(self.function(*inputs, *shifted)) / _STEP
-        step = 6e-6 * np.maximum(np.abs(coef[i]), 1e-3)
+        step = 6e-6 * np.where(np.abs(coef[i]) > 0, np.abs(coef[i]), 1e-3)
         shifted[i] = coef[i] + step
         above = self.function(*inputs, *shifted)
         shifted[i] = coef[i] - step
@@ -336,6 +342,8 @@ class LawFamily:
             A coefficient is missing, unknown, or not finite.
         """
         names = self.coefficient_names
+        if not isinstance(coef, Mapping):
+            raise LawError(f"law '{self.name}' takes its coefficients by name: {names}.")
         for given in coef:
             if given not in names:
                 raise LawError(
@@ -372,7 +380,7 @@ class Law:
     >>> from scaling_laws.laws import published
     >>> law = published.HOFFMANN_2022
     >>> law.coef["alpha"], round(law(params=7e10, tokens=1.4e12), 3)
-    (0.34, 1.936)
+    (0.34, 1.937)
     """
 
     family: LawFamily
@@ -417,7 +425,7 @@ class Law:
         """
         arrays = check_inputs(self.family, inputs)
         value = self.family.evaluate(arrays, self.values)
-        return np.float64(value) if np.ndim(value) == 0 else value
+        return float(value) if np.ndim(value) == 0 else value
 
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-ready mapping: names and numbers, never code."""
@@ -460,5 +468,4 @@ def check_inputs(family: LawFamily, inputs: Mapping[str, ArrayLike]) -> list[Arr
 
 def input_domain(family: LawFamily, name: str) -> Domain:
     """Domain of an input: the quantity's own, narrowed to positive where the form needs it."""
-    declared = quantity(name).domain
-    return "positive" if family.input_domain == "positive" and declared == "real" else declared
+    return "positive" if family.input_domain == "positive" else quantity(name).domain

@@ -29,7 +29,8 @@ def _log_linear(*values: Any) -> Any:
 
 def _log_linear_build(inputs: tuple[str, ...]) -> _Built:
     coefficients = (slope("c0"), *(slope(f"c_{n}") for n in inputs))
-    return coefficients, {"c0": 1.0} | {f"c_{n}": -1e-9 for n in inputs}
+    size = {"params": 1e9, "tokens": 1e10, "flops": 1e20}
+    return coefficients, {"c0": 1.0} | {f"c_{n}": -0.1 / size.get(n, 10.0) for n in inputs}
 
 
 def _log_linear_rescale(coef: Coefs, factors: Sequence[float]) -> dict[str, Any]:

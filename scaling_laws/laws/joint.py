@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 
 from scaling_laws.laws.family import (
+    Coefficient,
     Coefs,
     LawFamily,
     amplitude,
     exponent,
     floor,
     scale,
-    shape,
 )
 
 
@@ -103,7 +103,8 @@ def _kaplan(N: Any, D: Any, Nc: Any, alpha_N: Any, Dc: Any, alpha_D: Any) -> Any
 def _kaplan_from_solved(coef: Coefs) -> dict[str, Any]:
     """From ``Nc (N^-alpha_N + Dc / D)^alpha_D``."""
     alpha_n = coef["alpha_N"] * coef["alpha_D"]
-    n_c = np.exp(np.log(coef["Nc"]) / alpha_n)
+    log_nc = np.log(np.maximum(coef["Nc"], 1e-300)) / np.maximum(alpha_n, 1e-12)
+    n_c = np.exp(np.clip(log_nc, -600.0, 600.0))
     return {
         "Nc": n_c,
         "alpha_N": alpha_n,
@@ -212,6 +213,9 @@ def _coupled_from_solved(coef: Coefs) -> dict[str, Any]:
     }
 
 
+_blend = Coefficient(
+    "k", "shape", 0.05, 3.0, None, (0.1, 1.2), "below 1, size and data help each other"
+)
 coupled = LawFamily(
     name="coupled",
     function=_coupled,
@@ -220,10 +224,10 @@ coupled = LawFamily(
     coefficients=(
         floor("E"),
         scale("A", (1e-3, 1e3)),
-        exponent("alpha", (0.1, 2.0), 6.0),
+        exponent("alpha", (0.1, 2.0), 60.0),
         scale("B", (1e-3, 1e3)),
-        exponent("beta", (0.1, 2.0), 6.0),
-        shape("k", (0.1, 1.2), 3.0, "below 1, size and data help each other"),
+        exponent("beta", (0.1, 2.0), 60.0),
+        _blend,
     ),
     formula=r"L(N, D) = E + (A N^{-\alpha} + B D^{-\beta})^{k}",
     reference="Busbridge et al. 2025, arXiv:2502.08606, supervised law",
@@ -240,7 +244,7 @@ coupled = LawFamily(
             exponent("alpha", (0.02, 1.0)),
             scale("B", (1e-2, 1e2)),
             exponent("beta", (0.02, 1.0)),
-            shape("k", (0.1, 1.2), 3.0),
+            _blend,
         ),
     ),
     from_solved=_coupled_from_solved,

@@ -91,7 +91,7 @@ shifted_power = LawFamily(
     function=_shifted_power,
     inputs=("samples",),
     coefficients=(floor("E"), amplitude("A"), scale("shift", (1e-4, 1e2)), exponent("alpha")),
-    formula=r"y = E + A (x + s)^{-\alpha}",
+    formula=r"y = E + A (x + shift)^{-\alpha}",
     reference="Zhai et al. 2022, arXiv:2106.04560, eq. 1",
     example={"E": 0.1, "A": 5.0, "shift": 40.0, "alpha": 0.5},
     aliases=("pow4", "zhai"),
@@ -141,7 +141,7 @@ exponential = LawFamily(
         amplitude("A", "value at zero"),
         slope("rate", "log", "decay per unit of the input; < 0 where it grows"),
     ),
-    formula=r"y = A e^{-r x}",
+    formula=r"y = A \exp(-rate x)",
     reference="Mohr et al. 2022, LCDB, exp2",
     example={"A": 3.0, "rate": 2e-4},
     aliases=("exp", "exp2"),
@@ -158,7 +158,7 @@ exponential_with_floor = LawFamily(
     function=_exponential_with_floor,
     inputs=("steps",),
     coefficients=(floor("E"), amplitude("A"), scale("rate", (1e-2, 3e1))),
-    formula=r"y = E + A e^{-r x}",
+    formula=r"y = E + A \exp(-rate x)",
     reference="Mohr et al. 2022, LCDB, exp3",
     example={"E": 1.5, "A": 3.0, "rate": 2e-4},
     aliases=("exp3", "expd3"),
@@ -166,12 +166,12 @@ exponential_with_floor = LawFamily(
 )
 
 
-def _stretched_exponential(x: Any, E: Any, A: Any, s: Any, d: Any) -> Any:
-    return E + A * np.exp(-np.exp(d * (np.log(x) - np.log(s))))
+def _stretched_exponential(x: Any, E: Any, A: Any, scale: Any, d: Any) -> Any:
+    return E + A * np.exp(-np.exp(d * (np.log(x) - np.log(scale))))
 
 
 def _stretched_exponential_rescale(coef: Coefs, factors: Sequence[float]) -> dict[str, Any]:
-    return {**coef, "s": coef["s"] * factors[0]}
+    return {**coef, "scale": coef["scale"] * factors[0]}
 
 
 stretched_exponential = LawFamily(
@@ -181,12 +181,12 @@ stretched_exponential = LawFamily(
     coefficients=(
         floor("E"),
         amplitude("A", "drop from the start to the floor"),
-        scale("s", (1e-4, 1e2), "input at which 63 % of the drop is done"),
+        scale("scale", (1e-4, 1e2), "input at which 63 % of the drop is done"),
         shape("d", (0.05, 2.0)),
     ),
-    formula=r"y = E + A \exp(-(x/s)^{d})",
+    formula=r"y = E + A \exp(-(x/scale)^{d})",
     reference="Mohr et al. 2022, LCDB, wbl4",
-    example={"E": 0.1, "A": 0.8, "s": 200.0, "d": 0.5},
+    example={"E": 0.1, "A": 0.8, "scale": 200.0, "d": 0.5},
     aliases=("weibull", "wbl4", "janoschek"),
     rescale=_stretched_exponential_rescale,
     candidate=True,
@@ -211,7 +211,7 @@ two_plateau = LawFamily(
         scale("scale", (1e-3, 1e3), "input half-way between the levels"),
         shape("d", (0.1, 3.0)),
     ),
-    formula=r"y = c + \frac{a - c}{1 + (x/s)^{d}}",
+    formula=r"y = end + \frac{start - end}{1 + (x/scale)^{d}}",
     reference="Mohr et al. 2022, LCDB, mmf4 with b = s^d",
     example={"start": 0.9, "end": 0.1, "scale": 300.0, "d": 0.7},
     aliases=("mmf4", "bounded_rational", "hill4"),

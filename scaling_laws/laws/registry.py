@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from importlib import import_module
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
+from threading import RLock
 from typing import Any
 
 from scaling_laws.errors import LawError, suggest
@@ -15,6 +16,8 @@ _BUILT_IN = ("learning_curves", "joint", "generic")
 _families: dict[str, LawFamily] = {}
 _aliases: dict[str, str] = {}
 _loaded: set[str] = set()
+_pending: list[EntryPoint] = []
+_lock = RLock()
 
 
 def register(family: LawFamily, *, replace_existing: bool = False) -> LawFamily:
@@ -124,33 +127,40 @@ def _find(name: str) -> LawFamily:
 
 
 def _add(family: LawFamily, replace_existing: bool) -> None:
-    taken = [n for n in (family.name, *family.aliases) if n in _families or n in _aliases]
+    names = (family.name, *family.aliases)
+    taken = [n for n in names if n in _families or n in _aliases]
     if taken and not replace_existing:
         raise LawError(
             f"the law name '{taken[0]}' is taken. Choose another, or pass replace_existing=True."
         )
+    for name in names:
+        _families.pop(name, None)
+        _aliases.pop(name, None)
     _families[family.name] = family
     _aliases.update(dict.fromkeys(family.aliases, family.name))
 
 
 def _load_built_in() -> None:
-    if "built-in" in _loaded:
-        return
-    _loaded.add("built-in")
-    for module in _BUILT_IN:
-        for family in import_module(f"scaling_laws.laws.{module}").FAMILIES:
-            _add(family, replace_existing=False)
+    with _lock:
+        if "built-in" in _loaded:
+            return
+        for module in _BUILT_IN:
+            for family in import_module(f"scaling_laws.laws.{module}").FAMILIES:
+                _add(family, replace_existing=False)
+        _loaded.add("built-in")
 
 
 def _load_entry_points() -> None:
-    if "entry points" in _loaded:
-        return
-    _loaded.add("entry points")
-    for entry in entry_points(group="scaling_laws.laws"):
+    """Add what other packages offer; each is tried once, and a broken one is named."""
+    if "entry points" not in _loaded:
+        _loaded.add("entry points")
+        _pending.extend(entry_points(group="scaling_laws.laws"))
+    while _pending:
+        entry = _pending.pop(0)
         family = entry.load()
         if not isinstance(family, LawFamily):
             raise LawError(
                 f"entry point '{entry.name}' of group scaling_laws.laws gave "
-                f"{type(family).__name__}, not a LawFamily."
+                f"{type(family).__name__}, not a LawFamily. Correct or remove {entry.value}."
             )
         _add(family, replace_existing=False)

@@ -18,9 +18,10 @@ from scaling_laws.solving.objective import (
     rho,
     robust_scale,
 )
-from scaling_laws.solving.starts import find_starts
+from scaling_laws.solving.starts import find_starts, thinned
 
 _SCALE_ROUNDS = 30
+_COARSE_ROWS = 4096  # larger tables are approached on a part of their rows first
 _AGREE = 1e-6  # relative difference of objectives that counts as the same optimum
 _EXACT = 1e-10  # residuals below this are rounding, not noise
 
@@ -85,6 +86,9 @@ def solve_point(
             problem, nothing[0], float(problem.objective(nothing)[0]), 1, 1, converged=True
         )
     starts = _starts(problem, given)
+    coarse = thinned(problem, _COARSE_ROWS)
+    if coarse is not problem:
+        starts = solve_batch(coarse, starts, tolerance=1e-3).free
     problem = _with_scale(problem, starts[:1], auto_delta, prior_sd)
     solved = solve_batch(problem, starts, tolerance=1e-6)
     if not np.isfinite(solved.objective).any():

@@ -118,7 +118,7 @@ class Settings:
             given=self._given(family, factors),
             use_lmfit=use_lmfit,
         )
-        return Solved(family, solution, factors, notes + zeros)
+        return Solved(family, solution, factors, notes + zeros, inner is not None)
 
     def _given(self, family: LawFamily, factors: Array) -> Array | None:
         """The user's start in the solver's units, ``(1, p)``; NaN where none was given."""
@@ -230,17 +230,20 @@ class Solved:
     factors : ndarray
         What each input was multiplied by.
     notes : tuple of Note
+    solved_as_other : bool
+        Whether the solver worked in the family's ``solve_as`` coefficients.
     """
 
     family: LawFamily
     point: PointSolution
     factors: Array
     notes: tuple[Note, ...]
+    solved_as_other: bool
 
     def raw(self, free: Array) -> Array:
         """All coefficients in raw units ``(k, p)`` from free ones ``(k, q)``."""
         full = self.point.problem.full(free)
-        if self.point.problem.family.name != self.family.name and self.family.from_solved:
+        if self.solved_as_other and self.family.from_solved is not None:
             names = self.family.coefficient_names
             coef = self.family.from_solved(
                 dict(zip(self.point.problem.family.coefficient_names, full.T, strict=True))

@@ -37,7 +37,7 @@ def find_starts(problem: Problem, given: Array | None = None, limit: int = 6) ->
         No starting point gives a valid prediction, or the law declares none and the user gave
         none.
     """
-    small = _thinned(problem)
+    small = thinned(problem, _MOST_ROWS)
     parts = []
     partial = None
     if given is not None:
@@ -53,7 +53,7 @@ def find_starts(problem: Problem, given: Array | None = None, limit: int = 6) ->
             "with a value for every coefficient, or declare Coefficient(..., starts=(low, high))."
         )
     points = np.concatenate(parts)
-    score = problem.objective(points)
+    score = small.objective(points)
     points, score = points[np.isfinite(score)], score[np.isfinite(score)]
     if not len(points):
         raise FitError(
@@ -63,11 +63,12 @@ def find_starts(problem: Problem, given: Array | None = None, limit: int = 6) ->
     return _distinct(points, score, limit)
 
 
-def _thinned(problem: Problem) -> Problem:
+def thinned(problem: Problem, rows: int) -> Problem:
+    """Return the problem with at most ``rows`` rows, spread evenly over the target."""
     n = len(problem.y)
-    if n <= _MOST_ROWS:
+    if n <= rows:
         return problem
-    keep = np.argsort(problem.y, kind="stable")[np.linspace(0, n - 1, _MOST_ROWS).astype(int)]
+    keep = np.argsort(problem.y, kind="stable")[np.linspace(0, n - 1, rows).astype(int)]
     return replace(
         problem,
         x=tuple(v[keep] for v in problem.x),
