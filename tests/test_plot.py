@@ -12,7 +12,7 @@ import pytest
 from matplotlib.collections import PathCollection, PolyCollection
 
 import scaling_laws as sl
-from scaling_laws.plot.style import detached_axes
+from scaling_laws.plot.style import detached_axes, set_axis
 
 TRUTH = {"E": 1.0, "A": 20.0, "alpha": 0.3, "B": 30.0, "beta": 0.27}
 
@@ -231,6 +231,31 @@ def test_the_frontier_is_the_planners(joint):
     ratio = lines["20 tokens / parameter"]
     np.testing.assert_allclose(6 * 20 * ratio.get_ydata() ** 2, budgets)
     assert [text.get_text() for text in ax.get_legend().get_texts()][-1] == "measured"
+
+
+@pytest.mark.parametrize(
+    ("ends", "labels"),
+    [
+        ((1e6, 3e6), ["$10^{6}$", r"$1.5\!\times\!10^{6}$", r"$2\!\times\!10^{6}$"]),
+        ((1.9, 3.6), ["2", "2.5", "3", "3.5"]),
+        ((0.9, 11.0), ["1", "2", "5", "10"]),
+        ((0.02, 1.1), ["0.03", "0.1", "0.3", "1"]),
+        ((1.0, 1e4), ["$\\mathdefault{10^{1}}$", "$\\mathdefault{10^{3}}$"]),
+    ],
+)
+def test_short_logarithmic_axes_have_plain_round_numbers(ends, labels):
+    ax = detached_axes(3.4, 2.6)
+    ax.plot(ends, ends)
+    ax.set_xlim(*ends)
+    set_axis(ax, "x", "x", log=True)
+    ax.figure.canvas.draw()
+    shown = [
+        tick.label1.get_text()
+        for tick in (*ax.xaxis.get_major_ticks(), *ax.xaxis.get_minor_ticks())
+        if ends[0] <= tick.get_loc() <= ends[1]
+    ]
+    assert set(labels) <= set(shown)
+    assert sum(bool(text) for text in shown) <= 7
 
 
 def test_frontiers_overlay_on_one_axes(joint):

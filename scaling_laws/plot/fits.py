@@ -137,7 +137,7 @@ def _against_compute(ax: Axes, fit: Fit, runs: Runs, level: float) -> None:
     best = best.dropna(subset=[fit.target])
     dots = style.scatter(ax, flops, runs.y, c=params, cmap=cmap, norm=norm)
     if len(best):
-        _curve(ax, best, "flops", fit.target, edge, color=style.VERMILION, label="best split")
+        _curve(ax, best, "flops", fit.target, edge, color=style.VERMILION, label="compute-optimal")
         _band(
             ax, best, "flops", fit.target, style.VERMILION, f"{style.percent(level)} of runs there"
         )

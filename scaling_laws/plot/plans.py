@@ -98,9 +98,10 @@ def frontier(
         _ratio_lines(ax, at, ratio, get_cost(planner.cost).kappa)
     if known:
         ax.axvspan(low, high, color=style.GREY, alpha=0.12, lw=0, zorder=0, label="measured")
+    if len(at) > 1:
+        ax.set_xlim(at.min(), at.max())
     style.set_axis(ax, "x", quantity("flops").label, log=True)
     style.set_axis(ax, "y", "compute-optimal [count]", log=True)
-    ax.set_xlim(at.min(), at.max())
     style.legend_above(ax)
     return ax
 
@@ -146,7 +147,6 @@ def contour(fit: Fit | Law, *, budgets: ArrayLike | None = None, ax: Axes | None
     surface = np.asarray(law(params=n, tokens=d))
     higher = quantity(target).direction == "higher" or law.family.increasing
     filled = ax.contourf(n, d, surface, _contour_levels(surface), cmap=_surface_map(higher))
-    style.colour_bar(ax, filled, target, format="%.3g")
     for c in lines:
         _iso_flop(ax, float(c), size, tokens)
     if len(path):
@@ -156,11 +156,12 @@ def contour(fit: Fit | Law, *, budgets: ArrayLike | None = None, ax: Axes | None
         style.scatter(
             ax, runs.column("params"), runs.column("tokens"), color=style.INK, label="measured"
         )
-    style.set_axis(ax, "x", quantity("params").label, log=True)
-    style.set_axis(ax, "y", quantity("tokens").label, log=True)
     ax.set_xlim(*size)
     ax.set_ylim(*tokens)
+    style.set_axis(ax, "x", quantity("params").label, log=True)
+    style.set_axis(ax, "y", quantity("tokens").label, log=True)
     style.legend_above(ax)
+    style.colour_bar(ax, filled, target, format="%.3g")
     return ax
 
 

@@ -33,7 +33,7 @@ _LEGEND = 8.0  # points
 _NARROW, _SHORT = 3.6, 2.6  # inches: axes smaller than this get smaller text
 _SOME, _MANY = 100, 2000  # runs: beyond, dots get smaller
 _STEPS = (1, 2, 2.5, 5, 10)
-_CROWDED = 1.3  # decades: below, powers of ten leave an axis nearly without numbers
+_ENOUGH = 2.2  # decades: below, powers of ten leave an axis nearly without numbers
 
 
 def get_axes(ax: Axes | None) -> Axes:
@@ -80,8 +80,8 @@ def is_log(name: str, values: Array, law: Law | None = None) -> bool:
 
 
 def set_axis(ax: Axes, which: Literal["x", "y"], label: str, *, log: bool) -> None:
-    """Set scale and label; a logarithmic axis of about one decade gets plain round numbers."""
-    from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
+    """Set scale and label; a logarithmic axis of few decades gets plain round numbers."""
+    from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter, NullLocator
 
     axis = ax.xaxis if which == "x" else ax.yaxis
     if which == "x":
@@ -95,17 +95,20 @@ def set_axis(ax: Axes, which: Literal["x", "y"], label: str, *, log: bool) -> No
         axis.set_major_locator(MaxNLocator(6, steps=_STEPS))
         return
     locator = _round_numbers(*sorted(axis.get_view_interval()))
-    if locator is not None:
-        axis.set_major_locator(locator)
-        axis.set_minor_locator(NullLocator())
-        axis.set_major_formatter(FuncFormatter(_plain))
+    if locator is None:
+        axis.set_minor_formatter(NullFormatter())
+        return
+    axis.set_major_locator(locator)
+    axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter(FuncFormatter(_plain))
 
 
 def colour_bar(ax: Axes, drawn: Any, name: str, **options: Any) -> None:
     """Add a colour bar for a quantity beside the axes."""
     from matplotlib.colors import LogNorm
-    from matplotlib.ticker import FuncFormatter
+    from matplotlib.ticker import FuncFormatter, NullFormatter
 
+    small = _is_small(ax)  # before the bar takes its part of the width
     bar = ax.figure.colorbar(drawn, ax=ax, label=quantity(name).label, **options)
     if isinstance(drawn.norm, LogNorm):
         low, high = drawn.get_clim()
@@ -116,7 +119,9 @@ def colour_bar(ax: Axes, drawn: Any, name: str, **options: Any) -> None:
             bar.minorticks_off()
             bar.formatter = FuncFormatter(_plain)
             bar.update_ticks()
-    if _is_small(ax):
+        else:
+            bar.ax.yaxis.set_minor_formatter(NullFormatter())
+    if small:
         _shrink(bar.ax)
 
 
@@ -125,11 +130,11 @@ def _round_numbers(low: float, high: float) -> Locator | None:
     from matplotlib.ticker import LogLocator, MaxNLocator
 
     decades = np.log10(high / low)
-    if decades >= _CROWDED:
+    if decades >= _ENOUGH:
         return None
     if decades < 0.7:
         return MaxNLocator(6, steps=_STEPS)
-    return LogLocator(subs=(1.0, 2.0, 5.0))
+    return LogLocator(subs=(1.0, 2.0, 5.0) if decades < 1.3 else (1.0, 3.0))
 
 
 def _is_small(ax: Axes) -> bool:
@@ -152,8 +157,10 @@ def _shrink(ax: Axes) -> None:
 def _plain(value: float, position: int | None = None) -> str:
     del position
     if value and not 1e-3 <= abs(value) < 1e5:
-        mantissa, exponent = f"{value:.2g}".split("e")
-        return rf"${mantissa}\!\times\!10^{{{int(exponent)}}}$"
+        mantissa, exponent = f"{value:.2e}".split("e")
+        mantissa = mantissa.rstrip("0").rstrip(".")
+        factor = "" if mantissa == "1" else rf"{mantissa}\!\times\!"
+        return rf"${factor}10^{{{int(exponent)}}}$"
     return f"{value:.4g}"
 
 
