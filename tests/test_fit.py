@@ -365,6 +365,17 @@ class TestBounds:
         ahead = fit.predict(params=1e12, tokens=1e13)
         assert float((ahead.loss_high - ahead.loss_low).iloc[0]) < 1e-9
 
+    def test_optimum_of_exactly_zero_has_a_valid_covariance(self):
+        """scipy#21995: a coefficient whose best value is 0."""
+        a = np.tile([-1.0, 0.0, 1.0], 10)
+        b = np.repeat(np.linspace(0, 3, 10), 3)
+        noise = 0.01 * np.tile([1.0, -2.0, 1.0], 10)  # orthogonal to a and b
+        table = pd.DataFrame({"a": a, "b": b, "loss": np.exp(1 - 0.3 * b + noise)})
+        fit = sl.fit(table, "log_linear", inputs=("a", "b"), robust=None, draws=100)
+        assert abs(fit.coef["c_a"]) < 1e-9
+        assert 1e-4 < fit.stderr["c_a"] < 1e-2
+        assert fit.stderr["c_b"] > 0
+
 
 class TestTargets:
     def test_higher_is_better_mirrors_the_law(self):
