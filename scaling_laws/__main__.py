@@ -194,8 +194,8 @@ def _better_law(train: pd.DataFrame) -> tuple[str, str]:
     best = min(score, key=lambda law: score[law])
     scores = ", ".join(f"{law} {error:.2%}" for law, error in score.items())
     return best, (
-        f"Law {best}, chosen before the held-out runs were looked at: lower geometric mean of the "
-        f"backtest errors on the training runs ({scores})."
+        f"Law {best}, chosen on the training runs alone: lower geometric mean of its backtest "
+        f"errors ({scores})."
     )
 
 

@@ -203,6 +203,7 @@ def report(
         _write_held_out(page, checked)
         _write_backtest(page, backtest)
         _write_plan(page, fit, planned, level)
+        page.add("## Files", f"Tables in full precision: {', '.join(page.tables)}.")
         page.add("## Versions", _versions())
         page.write_text("report.md", "\n\n".join(page.blocks) + "\n")
     except OSError as error:
@@ -218,6 +219,7 @@ class _Page:
     unit: str
     target: str
     blocks: list[str] = field(default_factory=list)
+    tables: list[str] = field(default_factory=list)
 
     def add(self, *blocks: str) -> None:
         self.blocks += [block for block in blocks if block]
@@ -227,6 +229,7 @@ class _Page:
 
     def save_table(self, name: str, table: pd.DataFrame, *, index: bool = False) -> None:
         table.to_csv(self.folder / name, index=index, lineterminator="\n")
+        self.tables.append(f"[{name}]({name})")
 
     def save_figure(self, name: str, caption: str, draw: Callable[[Axes], Axes]) -> None:
         from scaling_laws.plot.style import detached_axes, figure_of, rename_unit
@@ -302,9 +305,8 @@ def _write_data(page: _Page, fit: Fit) -> None:
     ]
     if fit.runs is not None:
         y = fit.runs.y
-        rows.append(
-            (f"`{fit.target}`", quantity(fit.target).meaning, f"{y.min():.4g}", f"{y.max():.4g}")
-        )
+        label = quantity(fit.target).meaning + f" [{page.unit}]" * bool(page.unit)
+        rows.append((f"`{fit.target}`", label, f"{y.min():.4g}", f"{y.max():.4g}"))
     page.add(_table(("quantity", "meaning", "smallest", "largest"), rows))
     found = fit.runs.notes if fit.runs is not None else ()
     page.add(_bullets(found) or "No row was left out.")

@@ -101,11 +101,11 @@ def test_without_a_table_the_bundled_runs_choose_between_two_laws(tmp_path, monk
     monkeypatch.setattr(sl, "load_dataset", lambda name: {"tiny_lm": runs}[name], raising=False)
     assert main(FAST) == 0
     out = capsys.readouterr().out
-    assert "chosen before the held-out runs were looked at" in out
+    assert "chosen on the training runs alone" in out
     assert out.count("plan for") == 2
     text = (tmp_path / "scaling_laws_report" / "report.md").read_text(encoding="utf-8")
     assert "nats/byte" in text
-    assert "chosen before the held-out runs were looked at" in text
+    assert "chosen on the training runs alone" in text
 
 
 ERRORS = {

@@ -70,6 +70,8 @@ def test_all_files_are_written_and_linked(full):
     assert {p.name for p in path.parent.iterdir()} == FILES
     linked = re.findall(r"!\[[^\]]+\]\((\w+\.png)\)", path.read_text(encoding="utf-8"))
     assert set(linked) == {name for name in FILES if name.endswith(".png")}
+    tables = re.findall(r"\[(\w+\.csv)\]\(\1\)", path.read_text(encoding="utf-8"))
+    assert set(tables) == {name for name in FILES if name.endswith(".csv")}
     assert plt.get_fignums() == []
 
 
