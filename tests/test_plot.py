@@ -222,7 +222,7 @@ def test_the_frontier_is_the_planners(joint):
     ax = sl.plot.frontier(sl.Planner(joint, level=0.5), budgets, label="mine", ratio=20)
     plan = sl.Planner(joint, level=0.5).frontier(budgets)
     lines = {line.get_label(): line for line in ax.get_lines()}
-    size = lines["mine: model size N*"]
+    size = lines["mine N*"]
     np.testing.assert_allclose(size.get_ydata(), plan.best["params"][: len(size.get_ydata())])
     bands = [c for c in ax.collections if isinstance(c, PolyCollection)]
     corners = bands[1].get_paths()[0].vertices
@@ -258,11 +258,18 @@ def test_short_logarithmic_axes_have_plain_round_numbers(ends, labels):
     assert sum(bool(text) for text in shown) <= 7
 
 
-def test_frontiers_overlay_on_one_axes(joint):
+def test_frontiers_on_one_axes_differ_in_colour_and_share_one_shaded_range(joint):
     ax = sl.plot.frontier(sl.Planner(joint), label="mine")
-    count = len(ax.get_lines())
-    assert sl.plot.frontier(sl.Planner(sl.published.BESIROGLU_2024), ax=ax) is ax
-    assert len(ax.get_lines()) > count
+    other = sl.Planner(sl.published.BESIROGLU_2024)
+    assert sl.plot.frontier(other, [1e16, 1e22], label="published", ax=ax) is ax
+    drawn = {line.get_label(): line.get_color() for line in ax.get_lines()}
+    names = ["mine N*", "mine D*", "published N*", "published D*"]
+    assert len({drawn[name] for name in names}) == 4
+    shown = [text.get_text() for text in ax.get_legend().get_texts()]
+    assert sorted(shown) == sorted([*names, "measured"])
+    low, high = ax.get_xlim()
+    assert low == pytest.approx(joint.ranges["flops"][0])
+    assert high == pytest.approx(1e22)
 
 
 def test_the_contour_shows_runs_budgets_and_the_optimal_path(joint):

@@ -20,15 +20,13 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
     from matplotlib.colors import Colormap
+    from matplotlib.lines import Line2D
 
     from scaling_laws.fitting.result import Fit
     from scaling_laws.planning.plan import Plan
 
 _PAIR = ("params", "tokens")
-_SHOWN = {
-    "params": ("model size N*", style.BLUE),
-    "tokens": ("training tokens D*", style.VERMILION),
-}
+_SHOWN = {"params": ("model size", "N*"), "tokens": ("training tokens", "D*")}
 _UNKNOWN = {"flops": (1e18, 1e23), "params": (1e7, 1e11), "tokens": (1e9, 1e13)}
 _GRID = 120
 _CONTOURS = 10
@@ -47,7 +45,8 @@ def frontier(
     Parameters
     ----------
     planner : Planner
-        On a fit, for intervals, or on a bare law. Draw several on one ``ax`` to compare laws.
+        On a fit, for intervals, or on a bare law. Draw several on one ``ax`` to compare laws: each
+        gets its own pair of colours; the first one's measured range is shaded.
     flops : array_like, optional
         Budgets [FLOP]. Default: from the smallest measured compute to 100 times the largest,
         dashed beyond the data.
@@ -87,19 +86,26 @@ def frontier(
     ax = style.get_axes(ax)
     at = np.asarray(plan.best["flops"])
     inside = at <= (high * (1 + 1e-9) if known else np.inf)
-    for name, (meaning, colour) in _SHOWN.items():
-        shown = meaning if label is None else f"{label}: {meaning}"
-        _split_line(ax, at, np.asarray(plan.best[name]), inside, colour, shown)
+    earlier = {str(line.get_gid()) for line in ax.get_lines()} - {"None"}
+    colours = style.PAIRS[len(earlier) % len(style.PAIRS)]
+    for (name, (meaning, symbol)), colour in zip(_SHOWN.items(), colours, strict=True):
+        shown = f"{meaning} {symbol}" if label is None else f"{label} {symbol}"
+        for line in _split_line(ax, at, np.asarray(plan.best[name]), inside, colour, shown):
+            line.set_gid(f"frontier {len(earlier)}")
         if plan.low:
             ax.fill_between(
                 at, *_finite(plan, name), color=colour, alpha=style.BAND_ALPHA, lw=0, zorder=1.5
             )
     if ratio is not None:
         _ratio_lines(ax, at, ratio, get_cost(planner.cost).kappa)
-    if known:
+    if known and not earlier:
         ax.axvspan(low, high, color=style.GREY, alpha=0.12, lw=0, zorder=0, label="measured")
+    shown_before = [ax.get_xlim()] if earlier else []
     if len(at) > 1:
-        ax.set_xlim(at.min(), at.max())
+        ax.set_xlim(
+            min([at.min(), *(low for low, _ in shown_before)]),
+            max([at.max(), *(high for _, high in shown_before)]),
+        )
     style.set_axis(ax, "x", quantity("flops").label, log=True)
     style.set_axis(ax, "y", "compute-optimal [count]", log=True)
     style.legend_above(ax)
@@ -191,13 +197,13 @@ def _need_optimum(plan: Plan) -> None:
 
 
 def _split_line(
-    ax: Axes, x: Array, y: Array, inside: NDArray[np.bool_], colour: str, label: str | None
-) -> None:
+    ax: Axes, x: Array, y: Array, inside: NDArray[np.bool_], colour: str, label: str
+) -> list[Line2D]:
+    """Draw a line, solid inside and dashed outside."""
     last = max(int(np.sum(inside)) - 1, 0)
-    if last:
-        ax.plot(x[: last + 1], y[: last + 1], color=colour, lw=1.6, label=label, zorder=2.5)
-        label = None
-    ax.plot(x[last:], y[last:], color=colour, lw=1.6, ls=(0, (3, 1.5)), label=label, zorder=2.5)
+    solid = ax.plot(x[: last + 1], y[: last + 1], color=colour, lw=1.6, label=label, zorder=2.5)
+    dashes = (0, (3, 1.5))
+    return solid + ax.plot(x[last:], y[last:], color=colour, lw=1.6, ls=dashes, zorder=2.5)
 
 
 def _finite(plan: Plan, name: str) -> tuple[Array, Array]:

@@ -23,10 +23,9 @@ Array = NDArray[np.float64]
 # Okabe and Ito's palette (Wong 2011, doi:10.1038/nmeth.1618).
 BLUE = "#0072B2"
 VERMILION = "#D55E00"
-GREEN = "#009E73"
-ORANGE = "#E69F00"
 GREY = "#6F6F6F"
 INK = "#222222"
+PAIRS = ((BLUE, VERMILION), ("#56B4E9", "#E69F00"), ("#009E73", "#CC79A7"))  # laws on one axes
 
 BAND_ALPHA = 0.2
 _LEGEND = 8.0  # points
