@@ -131,7 +131,10 @@ class LanguageModel(nn.Module):
 
 
 def learning_rate_for(width: int) -> float:
-    """Peak learning rate of the blocks."""
+    """Peak learning rate of the blocks: within a few per cent of the best loss at each width.
+
+    Factors of 0.35 to 2.8 around it were tried at widths 16 to 192 and 1e5 to 1.6e6 tokens.
+    """
     return 0.34 / width
 
 
@@ -229,18 +232,18 @@ def flops_of(config: dict[str, Any]) -> float:
 def plan(largest_flops: float) -> list[dict[str, Any]]:
     """Runs in the order to do them: the set is of use wherever the time runs out.
 
-    First every cell of the grid up to half the largest compute, cheapest first; then two more
-    seeds in the middle, the largest runs, and more seeds of the smallest.
+    First the cells of the grid that cost little, cheapest first; then two more seeds of the
+    small and the middle; then the large cells, which a cautious fit holds out.
     """
     cells = [{"width": w, "tokens": t} for w in WIDTHS for t in TOKENS]
     cells = sorted((c for c in cells if flops_of(c) <= largest_flops), key=flops_of)
-    large = [cell for cell in cells if flops_of(cell) > 0.5 * largest_flops]
+    large = [cell for cell in cells if flops_of(cell) > 0.15 * largest_flops]
     middle = [c for c in cells if c["width"] in (16, 32, 64) and c["tokens"] in (400_000, 800_000)]
     small = [c for c in cells if c["width"] <= 48 and c["tokens"] <= 200_000]
     first = [cell for cell in cells if cell not in large]
     return [
         {**cell, "seed": seed}
-        for group, seeds in ((first, [0]), (middle, [1, 2]), (large, [0]), (small, [1, 2]))
+        for group, seeds in ((first, [0]), (middle, [1, 2]), (small, [1, 2]), (large, [0]))
         for cell in group
         for seed in seeds
     ]
@@ -266,8 +269,10 @@ COLUMNS = {
 }
 DESCRIPTION = (
     "Byte-level decoder-only transformers trained from scratch on the Python source files of the "
-    f"standard library, context {CONTEXT} bytes, one pass, AdamW, warm-up over a tenth of the "
-    "steps and linear decay to zero at each run's own end; scored on files kept apart."
+    f"standard library, context {CONTEXT} bytes, {DEPTH} layers, each byte at most once; AdamW, "
+    "peak learning rate 0.34 / width from a pilot, batch and steps both growing as the square "
+    "root of the tokens, warm-up over a tenth of the steps and linear decay to zero at each run's "
+    f"own end; scored on {HELD_OUT_WINDOWS * CONTEXT} fixed bytes of files kept apart."
 )
 
 
@@ -289,7 +294,6 @@ def write(runs: Any, largest_flops: float, directory: Path) -> None:
         "runs": len(runs),
         "total_seconds": round(float(runs.seconds.sum()), 1),
         "threads_per_run": 1,
-        "held_out_bytes": HELD_OUT_WINDOWS * CONTEXT,
     }
     runs[list(COLUMNS)].to_csv(directory / "tiny_lm.csv", index=False)
     text = json.dumps(provenance, indent=2) + "\n"
