@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
+import cloudpickle
 import pytest
 
 from scaling_laws import quantities
@@ -44,10 +45,12 @@ def test_python_blocks_run_in_order(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     module = ModuleType(f"page_{page.stem}")  # a real module, so that what it defines pickles
     monkeypatch.setitem(sys.modules, module.__name__, module)
+    cloudpickle.register_pickle_by_value(module)  # as the main module of a script would be
     for line, code in code_blocks(page):
         exec(compile("\n" * line + code, str(page), "exec"), module.__dict__)
-    if "matplotlib" in sys.modules:
-        sys.modules["matplotlib"].pyplot.close("all")
+    cloudpickle.unregister_pickle_by_value(module)
+    if "matplotlib.pyplot" in sys.modules:
+        sys.modules["matplotlib.pyplot"].close("all")
 
 
 @pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "docs/add_a_law.md"])

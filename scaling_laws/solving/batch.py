@@ -136,16 +136,17 @@ class _Chunk:
         residuals, jacobian = self.problem.residuals_with_jacobian(trial)
         objective = self.problem.objective_of(residuals, trial, self.weights)
         scale = self.objective / max(len(self.problem.y), 1)
-        small = decrement <= self.tolerance * scale
-        flat = decrement <= 1e-13 * self.objective  # below what the objective can resolve
+        undamped = decrement * (1.0 + self.damping)  # what a full step would promise, at least
+        small = undamped <= self.tolerance * scale
+        flat = undamped <= 1e-13 * self.objective  # below what the objective can resolve
         better = (objective < self.objective) | (flat & (objective <= self.objective * (1 + 1e-12)))
         better &= np.isfinite(objective)
         self._take(better, trial, residuals, jacobian, objective)
         self._adapt(better)
         exact = self.objective <= 1e-28 * (1.0 + np.sum(self.weights, axis=-1))
-        stuck = ~better & (flat | (self.damping > 1e12))
-        finished = (better & small) | stuck | exact
-        self.converged[self.alive[finished]] = True
+        settled = (better & small) | (~better & flat) | exact
+        finished = settled | (~better & (self.damping > 1e12))
+        self.converged[self.alive[settled]] = True
         if finished.any():
             self._leave(finished)
 

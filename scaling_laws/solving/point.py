@@ -106,6 +106,10 @@ def solve_point(
         best = solved.free[[int(np.argmin(solved.objective))]]
     if use_lmfit:
         best = _refine_with_lmfit(problem, best)
+        if given is not None and np.isfinite(given[0]).all():
+            other = _refine_with_lmfit(problem, problem.reduced(given[:1]))
+            if problem.objective(other)[0] < (1.0 - _AGREE) * problem.objective(best)[0]:
+                best = other
     final = solve_batch(problem, best, tolerance=1e-22)
     objective = float(final.objective[0])
     span = _AGREE * objective + 1e-20 * float(np.sum(problem.weights))
@@ -176,7 +180,7 @@ def _refine_with_lmfit(problem: Problem, free: Array) -> Array:
     try:
         with np.errstate(all="ignore"):  # an exact fit leaves lmfit's own statistics undefined
             result = minimizer.least_squares(
-                Dfun=jacobian, x_scale="jac", ftol=1e-12, xtol=1e-12, gtol=1e-12, max_nfev=100
+                Dfun=jacobian, x_scale="jac", ftol=1e-12, xtol=1e-12, gtol=1e-12, max_nfev=2000
             )
     except (ValueError, np.linalg.LinAlgError, ZeroDivisionError):
         return free  # lmfit could not start here; the batched polish stands

@@ -1,0 +1,89 @@
+"""Draw the README's figure from the bundled runs: ``python docs/make_figures.py``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+
+mpl.use("Agg")
+
+import matplotlib.pyplot as plt
+
+import scaling_laws as sl
+
+FIGURES = Path(__file__).parent / "figures"
+LAW = "coupled"
+INK, ORANGE, GREY = "#222222", "#D55E00", "#8A8A8A"
+
+
+def readme() -> None:
+    """Left: small runs fitted, large ones predicted. Right: the plan that follows."""
+    runs = sl.load_dataset("tiny_lm")
+    cut = 0.1 * runs.flops.max()
+    small, large = runs[runs.flops <= cut], runs[runs.flops > cut]
+    fit = sl.fit(small, LAW)
+    figure, (left, right) = plt.subplots(1, 2, figsize=(9.2, 3.7), layout="constrained")
+    predictions(left, fit, small, large, cut)
+    plan(right, sl.Planner(sl.fit(runs, LAW)), runs.flops.max())
+    figure.savefig(FIGURES / "readme.png", dpi=160)
+
+
+def predictions(ax, fit, small, large, cut) -> None:
+    colours = mpl.colormaps["viridis"](np.linspace(0.0, 0.85, small.params.nunique()))
+    for size, colour in zip(sorted(small.params.unique()), colours, strict=True):
+        seen, ahead = small[small.params == size], large[large.params == size]
+        tokens = np.geomspace(seen.tokens.min(), 10 * large.tokens.max(), 200)
+        flops = 6 * size * tokens
+        loss = fit.law(params=np.full(200, size), tokens=tokens)
+        known, beyond = flops <= cut, (flops >= cut) & (flops <= 2.5 * large.flops.max())
+        ax.plot(flops[known], loss[known], color=colour, lw=1)
+        ax.plot(flops[beyond], loss[beyond], color=colour, lw=1, ls=(0, (3, 2)))
+        ax.plot(seen.flops, seen.loss, "o", ms=3.5, color=colour, mew=0)
+        ax.plot(ahead.flops, ahead.loss, "o", ms=5, mfc="white", mec=ORANGE, mew=1.3, zorder=3)
+    ax.axvline(cut, color=GREY, lw=0.8)
+    error = np.abs(np.log(fit.law(params=large.params, tokens=large.tokens) / large.loss)).mean()
+    label = f"fitted: {len(small)} runs  |  predicted: {len(large)} runs, {100 * error:.1f} % off"
+    ax.set(xscale="log", xlabel="training compute [FLOP]", ylabel="held-out loss [nats/byte]")
+    ax.set_title(label, fontsize=10, color=INK)
+    ax.plot([], [], "o", ms=3.5, color=colours[0], mew=0, label="fitted")
+    ax.plot([], [], "o", ms=5, mfc="white", mec=ORANGE, mew=1.3, label="held out")
+    ax.plot([], [], color=colours[0], lw=1, ls=(0, (3, 2)), label="predicted")
+    ax.legend(fontsize=8, loc="upper right", frameon=False)
+    low, high = (f"{v:.0f} k" for v in (small.params.min() / 1e3, small.params.max() / 1e3))
+    ax.text(0.03, 0.06, f"one line a model size, {low} to {high}", transform=ax.transAxes,
+            fontsize=8, color=INK)  # fmt: skip
+
+
+def plan(ax, planner, largest) -> None:
+    sl.plot.frontier(planner, np.geomspace(largest / 100, 400 * largest, 40), ax=ax)
+    ax.get_legend().remove()
+    first = planner.for_budget(flops=largest / 30).best
+    for name, word in (("tokens", "tokens"), ("params", "parameters")):
+        ax.text(largest / 30, 1.7 * first[name], word, fontsize=9, color=INK, rotation=21)
+    ax.text(0.02, 0.95, "measured", transform=ax.transAxes, fontsize=9, color=GREY, va="top")
+    marked = planner.for_budget(flops=[10 * largest, 100 * largest])
+    for name in ("params", "tokens"):
+        ax.plot(marked.best["flops"], marked.best[name], "s", color=INK, ms=4, zorder=4)
+    for i, (factor, offset) in enumerate(((10, (20, -52)), (100, (-24, 22)))):
+        ax.annotate(
+            f"{factor}x: {_count(marked.best['params'][i])} parameters\n"
+            f"{_count(marked.best['tokens'][i])} tokens\nloss {marked.best['loss'][i]:.2f} "
+            f"({marked.low['loss'][i]:.2f} to {marked.high['loss'][i]:.2f})",
+            (marked.best["flops"][i], marked.best["params"][i]),
+            xytext=offset,
+            textcoords="offset points",
+            fontsize=8,
+            ha="center",
+            color=INK,
+        )
+    ax.set_title("what to train next, with 90 % intervals", fontsize=10, color=INK)
+
+
+def _count(value: float) -> str:
+    return f"{value / 1e6:.2g} M" if value < 1e8 else f"{value / 1e6:.0f} M"
+
+
+if __name__ == "__main__":
+    readme()
