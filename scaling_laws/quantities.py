@@ -81,10 +81,10 @@ _INPUTS = (
     Quantity("precision_bits", "numerical precision", "bits"),
     Quantity("width", "model width", "count", symbol="w"),
     Quantity("depth", "model depth", "count"),
-    Quantity("teacher_loss", "teacher's loss", "nats/token", symbol="L_T"),
+    Quantity("teacher_loss", "teacher's loss", "nats", symbol="L_T"),
 )
 _TARGETS = (
-    Quantity("loss", "test loss", "nats/token", symbol="L"),
+    Quantity("loss", "test loss", "nats", symbol="L"),
     Quantity("perplexity", "perplexity", ""),
     Quantity("error", "error rate", "fraction", "fraction", "lower", (0.0, 1.0)),
     _score("accuracy", "accuracy"),

@@ -11,7 +11,7 @@ Examples
 >>> sl.plot.fit(fit, ax=left) is left
 True
 >>> sl.plot.residuals(fit, ax=right).get_xlabel()
-'fitted test loss [nats/token]'
+'fitted test loss [nats]'
 >>> plt.close(figure)
 """
 

@@ -70,7 +70,7 @@ def fit(
     >>> fitted = sl.fit(sl.load_dataset("tiny_lm"), "chinchilla", draws=100)
     >>> ax = sl.plot.fit(fitted)
     >>> ax.get_xlabel(), ax.get_ylabel()
-    ('training compute [FLOP]', 'test loss [nats/token]')
+    ('training compute [FLOP]', 'test loss [nats]')
     >>> plt.close(ax.figure)
     """
     check_level(level)
