@@ -113,7 +113,7 @@ def solve_point(
     final = solve_batch(problem, best, tolerance=1e-22)
     objective = float(final.objective[0])
     span = _AGREE * objective + 1e-20 * float(np.sum(problem.weights))
-    agreeing = int(np.sum(solved.objective <= objective + span))
+    agreeing = max(1, int(np.sum(solved.objective <= objective + span)))
     return PointSolution(
         problem, final.free[0], objective, len(solved.free), agreeing, bool(final.converged[0])
     )
