@@ -17,6 +17,7 @@ from scaling_laws.solving.objective import Array, Problem
 
 _ELEMENTS_PER_CHUNK = 24_000  # rows x draws that stay in cache
 _MAX_ITERATIONS = 200
+_NEGLIGIBLE = 1e-13  # share of the objective that its rounding hides
 _GAUSS_NEWTON_ITERATIONS = 12  # then true second derivatives, for flat valleys
 
 
@@ -138,7 +139,7 @@ class _Chunk:
         scale = self.objective / max(len(self.problem.y), 1)
         undamped = decrement * (1.0 + self.damping)  # what a full step would promise, at least
         small = undamped <= self.tolerance * scale
-        flat = undamped <= 1e-13 * self.objective  # below what the objective can resolve
+        flat = undamped <= _NEGLIGIBLE * self.objective
         better = (objective < self.objective) | (flat & (objective <= self.objective * (1 + 1e-12)))
         better &= np.isfinite(objective)
         self._take(better, trial, residuals, jacobian, objective)
@@ -171,8 +172,7 @@ class _Chunk:
         """Damped Newton step and the decrease it predicts; a coefficient pushed against its bound
         is held.
         """
-        low, high = self.problem.lower, self.problem.upper
-        held = ((self.phi <= low) & (gradient > 0)) | ((self.phi >= high) & (gradient < 0))
+        held = self._hold_at_bounds(gradient, hessian)
         q = gradient.shape[1]
         diagonal = np.maximum(np.abs(np.einsum("kqq->kq", hessian)), 1e-300)
         unit = 1.0 / np.sqrt(diagonal)
@@ -186,6 +186,21 @@ class _Chunk:
         solution = _solve_symmetric(scaled, right)
         decrement = np.einsum("kq,kq->k", solution, right)
         return -solution * unit, decrement
+
+    def _hold_at_bounds(self, gradient: Array, hessian: Array) -> NDArray[np.bool_]:
+        """Put on its bound, and hold, what is pushed there over a negligible distance."""
+        least = _NEGLIGIBLE * self.objective[:, None]
+        curvature = np.abs(np.einsum("kqq->kq", hessian))
+
+        def reached(bound: Array) -> NDArray[np.bool_]:
+            with np.errstate(invalid="ignore", over="ignore"):
+                gap = np.abs(self.phi - bound)
+                return (gap == 0) | (gap * np.abs(gradient) + gap * gap * curvature <= least)
+
+        low = (gradient > 0) & reached(self.problem.lower)
+        high = (gradient < 0) & reached(self.problem.upper)
+        self.phi = np.where(low, self.problem.lower, np.where(high, self.problem.upper, self.phi))
+        return np.asarray(low | high)
 
     def _take(
         self,
