@@ -195,7 +195,8 @@ class _Chunk:
         def reached(bound: Array) -> NDArray[np.bool_]:
             with np.errstate(invalid="ignore", over="ignore"):
                 gap = np.abs(self.phi - bound)
-                return (gap == 0) | (gap * np.abs(gradient) + gap * gap * curvature <= least)
+                cost = gap * np.abs(gradient) + gap * gap * curvature
+                return np.asarray((gap == 0) | (cost <= least))
 
         low = (gradient > 0) & reached(self.problem.lower)
         high = (gradient < 0) & reached(self.problem.upper)
