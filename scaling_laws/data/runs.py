@@ -272,10 +272,15 @@ def hash_labels(labels: Sequence[Any] | NDArray[Any]) -> NDArray[np.uint64]:
 
 
 def hash_rows(values: Sequence[Array]) -> NDArray[np.uint64]:
-    """Stable 64-bit label of each row of numbers, whatever the order of the rows."""
+    """Stable 64-bit label of each row of numbers, whatever the order of the rows.
+
+    Numbers count to ten digits, so that the last bits, which differ between machines, do not.
+    """
     h = np.full(len(values[0]), 0x9E3779B97F4A7C15, dtype=np.uint64)
     for v in values:
-        h = mix_bits(h ^ mix_bits(np.ascontiguousarray(v + 0.0).view(np.uint64)))
+        mantissa, exponent = np.frexp(v)
+        digits = np.round(mantissa * 2.0**33).astype(np.int64).view(np.uint64)
+        h = mix_bits(h ^ mix_bits(digits ^ mix_bits(exponent.astype(np.int64).view(np.uint64))))
     return h
 
 
