@@ -43,10 +43,18 @@ FORMULAS: dict[str, Callable[..., Any]] = {
     "exponential_with_floor": lambda x, c, a, b: c + a * np.exp(-b * x),
     "stretched_exponential": lambda x, c, b, s, d: c + b * np.exp(-((x / s) ** d)),
     "two_plateau": lambda x, a, c, s, d: (a * s**d + c * x**d) / (s**d + x**d),
+    "log_quadratic": lambda x, a, b, c: a + b * np.log(x) + c * np.log(x) ** 2,
+    "broken_power": lambda x, a, b, c0, c1, d, f: (
+        a + b * x ** (-c0) * (1 + (x / d) ** (1 / f)) ** (-c1 * f)
+    ),
+    "logistic": lambda L, b, top, mid, k: (top - b) / (1 + np.exp(k * (L - mid))) + b,
     "chinchilla": lambda N, D, E, A, a, B, b: E + A * N ** (-a) + B * D ** (-b),
     "kaplan": lambda N, D, Nc, aN, Dc, aD: ((Nc / N) ** (aN / aD) + Dc / D) ** aD,
     "kaplan_with_floor": lambda N, D, E, K, r, R, b: E + K * (N ** (-r) + R / D) ** b,
     "coupled": lambda N, D, E, A, a, B, b, k: E + (A * N ** (-a) + B * D ** (-b)) ** k,
+    "two_plateau_joint": lambda N, D, E, H, A, a, B, b: (
+        (E + (E + H) * (A * N ** (-a) + B * D ** (-b))) / (1 + A * N ** (-a) + B * D ** (-b))
+    ),
     "log_linear": lambda N, D, C, k, a, b, c: np.exp(k + a * N + b * D + c * C),
     "product": lambda N, D, K, a, b: K * N ** (-a) * D ** (-b),
     "product_with_floor": lambda N, D, E, K, a, b: E + K * N ** (-a) * D ** (-b),
@@ -61,6 +69,15 @@ RANGES = {
     "flops": (1e17, 1e22),
     "samples": (1e2, 1e5),
     "steps": (1e3, 1e5),
+    "unique_tokens": (1e8, 1e10),
+    "experts": (1.0, 512.0),
+    "streams": (1.0, 8.0),
+    "vocab_size": (4e3, 1e5),
+    "learning_rate": (1e-4, 1e-2),
+    "batch_size": (3e4, 4e6),
+    "sparsity_ratio": (1.0, 16.0),
+    "teacher_loss": (1.9, 3.5),
+    "task_loss": (0.3, 2.0),
 }
 FALLING = (
     "power_with_floor",
@@ -70,6 +87,7 @@ FALLING = (
     "chinchilla",
     "kaplan_with_floor",
     "coupled",
+    "two_plateau_joint",
     "product_with_floor",
     "additive_power",
 )
@@ -80,6 +98,8 @@ def typical_inputs(family: LawFamily, rng: np.random.Generator, n: int = 20) -> 
     """Inputs of the usual magnitude; of order one where the form is defined on the real line."""
     if family.input_domain == "real":
         return [rng.uniform(-1, 1, n) for _ in family.inputs]
+    if family.input_domain == "fraction":
+        return list(rng.dirichlet(np.ones(len(family.inputs)), n).T)
     spans = [RANGES.get(name, (1.0, 100.0)) for name in family.inputs]
     return [np.exp(rng.uniform(np.log(low), np.log(high), n)) for low, high in spans]
 
@@ -227,7 +247,7 @@ def test_rescaled_coefficients_give_the_same_curve(name, units, factors):
     family = get_law(name)
     inputs = typical_inputs(family, np.random.default_rng(3))
     coef = dict(zip(family.coefficient_names, near_example(family, units), strict=True))
-    chosen = factors[: len(inputs)]
+    chosen = family.same_unit(factors[: len(inputs)])
     rescaled = family.rescale(coef, chosen)
     np.testing.assert_allclose(
         family.evaluate(
