@@ -34,6 +34,24 @@ def _translog(z: np.ndarray, c0: float, c: Sequence[float], q: Sequence[float]) 
     return np.exp(c0 + z.T @ np.asarray(c) + np.einsum("in,ij,jn->n", z, matrix, z))
 
 
+def _repeated_data(
+    N: Any, D: Any, U: Any, E: float, A: float, a: float, B: float, b: float, rd: float, rn: float
+) -> Any:
+    U = np.minimum(U, D)
+    G = (a * A / (b * B)) ** (1 / (a + b))
+    UN = np.minimum(N, G * (U * G) ** (b / a))
+    size = UN + UN * rn * (1 - np.exp(-(N / UN - 1) / rn))
+    data = U + U * rd * (1 - np.exp(-(D / U - 1) / rd))
+    return E + A * size ** (-a) + B * data ** (-b)
+
+
+def _routed(
+    N: Any, E: Any, a: float, b: float, c: float, d: float, start: float, most: float
+) -> Any:
+    Eh = 1 / (1 / (E - 1 + 1 / (1 / start - 1 / most)) + 1 / most)
+    return 10 ** (a * np.log10(N) + b * np.log10(Eh) + c * np.log10(N) * np.log10(Eh) + d)
+
+
 FORMULAS: dict[str, Callable[..., Any]] = {
     "power": lambda x, A, a: A * x ** (-a),
     "power_with_floor": lambda x, E, A, a: E + A * x ** (-a),
@@ -54,6 +72,47 @@ FORMULAS: dict[str, Callable[..., Any]] = {
     "coupled": lambda N, D, E, A, a, B, b, k: E + (A * N ** (-a) + B * D ** (-b)) ** k,
     "two_plateau_joint": lambda N, D, E, H, A, a, B, b: (
         (E + (E + H) * (A * N ** (-a) + B * D ** (-b))) / (1 + A * N ** (-a) + B * D ** (-b))
+    ),
+    "repeated_data": _repeated_data,
+    "repeated_data_saturating": lambda N, D, U, E, A, a, B, b, s, d: (
+        E + A * N ** (-a) + B * (D / (1 + D / (s * U * N**d))) ** (-b)
+    ),
+    "repeated_data_power_mean": lambda N, D, U, E, A, a, B, b, k, q: (
+        E + A * N ** (-a) + B * (D ** (-b * q) + (k * U) ** (-b * q)) ** (1 / q)
+    ),
+    "routed": _routed,
+    "experts_product": lambda N, E, F, B, a, b: F + B * N ** (-a) * E ** (-b),
+    "parallel_streams": lambda N, P, E, A, a, k: (
+        E + (A ** (1 / a) / (N * (k * np.log(P) + 1))) ** a
+    ),
+    "vocabulary": lambda N, V, D, E, A, a, Av, av, B, b: (
+        E + A * N ** (-a) + Av * V ** (-av) + B * D ** (-b)
+    ),
+    "vocabulary_product": lambda P, V, D, c, A, a, mu, B, b, nu: (
+        A * (P * V ** (mu / a)) ** (-a) + B * (D * V ** (nu / b)) ** (-b) + c
+    ),
+    "sparsity": lambda N, P, E, A, b, a, c: (
+        A * P ** (-a) * N ** (-b) * np.exp(c * np.log(P) * np.log(N)) + E
+    ),
+    "rectified": lambda D, E, B, Dl, b: E + B / (Dl + D**b),
+    "distillation": lambda N, D, LT, E, A, a, B, b, K, c0, c1, f: (
+        LT
+        + K
+        * LT ** (-c0)
+        * (1 + (LT / (E + A * N ** (-a) + B * D ** (-b))) ** (1 / f)) ** (-c1 * f)
+        * (A * N ** (-a) + B * D ** (-b))
+    ),
+    "learning_rate_batch": lambda lr, bs, N, D, E, A, al, B, be, H, k, a, b, Hb, kb, c: (
+        E
+        + A * N ** (-al)
+        + B * D ** (-be)
+        + H * np.log(lr / (k * N**a * D**b)) ** 2
+        + Hb * np.log(bs / (kb * D**c)) ** 2
+    ),
+    "mixture_exponential": lambda p, q, r, c, t1, t2, t3: c + np.exp(t1 * p + t2 * q + t3 * r),
+    "mixture_additive": lambda p, q, r, b, a, w1, w2, w3: b + w1 * p**a + w2 * q**a + w3 * r**a,
+    "mixture_inverse": lambda p, q, r, E, g, c1, c2, c3: (
+        E + 1 / (c1 * p**g + c2 * q**g + c3 * r**g)
     ),
     "log_linear": lambda N, D, C, k, a, b, c: np.exp(k + a * N + b * D + c * C),
     "product": lambda N, D, K, a, b: K * N ** (-a) * D ** (-b),
@@ -88,10 +147,16 @@ FALLING = (
     "kaplan_with_floor",
     "coupled",
     "two_plateau_joint",
+    "repeated_data",
+    "repeated_data_power_mean",
+    "experts_product",
+    "parallel_streams",
+    "rectified",
     "product_with_floor",
     "additive_power",
 )
 ANY_INPUTS = ("log_linear", "product", "product_with_floor", "additive_power", "translog")
+ANY_INPUTS += ("mixture_exponential", "mixture_additive", "mixture_inverse")
 
 
 def typical_inputs(family: LawFamily, rng: np.random.Generator, n: int = 20) -> list[np.ndarray]:

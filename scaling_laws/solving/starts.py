@@ -236,9 +236,7 @@ def bounded_least_squares(
     return np.clip(values, low, high) / norms
 
 
-def _solve_on_log(
-    problem: Problem, point: Array, on_log: list[int], on_target: list[int]
-) -> Array:
+def _solve_on_log(problem: Problem, point: Array, on_log: list[int], on_target: list[int]) -> Array:
     """Least squares on the logarithm at one point: the log-linear block, and one amplitude."""
     positive = problem.y > 0
     out = point.copy()
