@@ -284,7 +284,8 @@ class LawFamily:
             raise LawError(
                 f"law '{self.name}' takes {len(self.inputs)} inputs {self.inputs}, got "
                 f"{len(names)}: {names}. Laws over any inputs: additive_power, log_linear, "
-                "product, product_with_floor, translog."
+                "product, product_with_floor, translog; of proportions: mixture_additive, "
+                "mixture_exponential, mixture_inverse."
             )
         mirrored = self.increasing if increasing is None else increasing
         mirrored = mirrored and self.floor_index is not None
