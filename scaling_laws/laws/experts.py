@@ -51,8 +51,8 @@ routed = LawFamily(
             "experts_max", "scale", 30.0, np.inf, None, (40.0, 4e3), "what many experts tend to"
         ),
     ),
-    formula=r"\log_{10} L = a \log_{10} N + b \log_{10} \hat{E} + c \log_{10} N "
-    r"\log_{10} \hat{E} + d,\; 1/\hat{E} = 1/(experts - 1 + (1/start - 1/max)^{-1}) + 1/max",
+    formula=r"\log_{10} L = a n + b x + c n x + d,\ n = \log_{10} N,\ x = \log_{10} X,\ "
+    r"1/X = 1/(experts - 1 + (1/start - 1/max)^{-1}) + 1/max",
     reference="Clark et al. 2022, arXiv:2202.01169, eq. 1",
     example={
         "a": -0.082,

@@ -267,7 +267,7 @@ two_plateau_joint = LawFamily(
         scale("B", (1e-3, 1e2)),
         exponent("beta", (0.05, 1.5)),
     ),
-    formula=r"L(N, D) = E + H \frac{g}{1 + g},\; g = A N^{-\alpha} + B D^{-\beta}",
+    formula=r"L(N, D) = E + H \frac{g}{1 + g},\ g = A N^{-\alpha} + B D^{-\beta}",
     reference="Morgan, Mercer and Flodin 1975, in the sum of powers of Hoffmann et al. 2022",
     example={"E": 1.6, "H": 9.0, "A": 180.0, "alpha": 0.4, "B": 250.0, "beta": 0.35},
     aliases=("bounded_rational_joint",),

@@ -247,7 +247,7 @@ distillation = LawFamily(
         Coefficient("c1", "exponent", 0.0, 100.0, None, (1.0, 20.0), "gain where it is weaker"),
         shape("f", (0.02, 0.5), meaning="width of the turn where teacher and student are equal"),
     ),
-    formula=r"L = L_T + K L_T^{-c_0} (1 + (L_T / (E + g))^{1/f})^{-c_1 f} g,\; "
+    formula=r"L = L_T + K L_T^{-c_0} (1 + (L_T / (E + g))^{1/f})^{-c_1 f} g,\ "
     r"g = A N^{-\alpha} + B D^{-\beta}",
     reference="Busbridge et al. 2025, arXiv:2502.08606, eq. 8, with one g for both of its sums "
     "and d_1 = 1",
@@ -322,9 +322,9 @@ learning_rate_batch = LawFamily(
         scale("k_batch", (0.2, 5.0), "best batch size at one token"),
         _either("c", (0.0, 1.0), "best batch size per e-fold of data"),
     ),
-    formula=r"L = E + A N^{-\alpha} + B D^{-\beta} + H \ln^{2}(\eta / \eta^{*}) "
-    r"+ H_{batch} \ln^{2}(batch / batch^{*}),\; \eta^{*} = k N^{a} D^{b},\; "
-    r"batch^{*} = k_{batch} D^{c}",
+    formula=r"L = E + A N^{-\alpha} + B D^{-\beta} + H \ln^{2}(\eta / \eta_{opt}) "
+    r"+ H_{batch} \ln^{2}(batch / batch_{opt}),\ \eta_{opt} = k N^{a} D^{b},\ "
+    r"batch_{opt} = k_{batch} D^{c}",
     reference="Li et al. 2025, arXiv:2503.04715, optima of eq. 1 with parabolas in logarithms",
     example={
         "E": 1.7,

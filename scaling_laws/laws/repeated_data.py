@@ -86,8 +86,8 @@ repeated_data = LawFamily(
         exponent("beta"),
         *_HALVES,
     ),
-    formula=r"L = E + A N'^{-\alpha} + B D'^{-\beta},\; "
-    r"D' = U + U R_D (1 - e^{-(D/U - 1)/R_D}),\; N' = V + V R_N (1 - e^{-(N/V - 1)/R_N}),\; "
+    formula=r"L = E + A N'^{-\alpha} + B D'^{-\beta},\ "
+    r"D' = U + U R_D (1 - e^{-(D/U - 1)/R_D}),\ N' = V + V R_N (1 - e^{-(N/V - 1)/R_N}),\ "
     r"V = \min(N, (\alpha A U^{\beta} / (\beta B))^{1/\alpha})",
     reference="Muennighoff et al. 2023, arXiv:2305.16264, eq. 5-6 and 16-20",
     example={
@@ -146,7 +146,7 @@ repeated_data_saturating = LawFamily(
         scale("s", (1e-1, 1e3), "epochs' worth that the data tend to, for a model of one unit"),
         Coefficient("d", "slope", -2.0, 2.0, None, (-0.5, 0.5), "how it changes with model size"),
     ),
-    formula=r"L = E + A N^{-\alpha} + B D'^{-\beta},\; 1/D' = 1/D + 1/(s U N^{d})",
+    formula=r"L = E + A N^{-\alpha} + B D'^{-\beta},\ 1/D' = 1/D + 1/(s U N^{d})",
     reference="Li et al. 2026, arXiv:2604.22753, data-constrained law 4",
     example={"E": 2.3, "A": 5e5, "alpha": 0.8, "B": 2e4, "beta": 0.44, "s": 197.0, "d": -0.13},
     rescale=_repeated_data_saturating_rescale,
