@@ -87,12 +87,11 @@ FORMULAS: dict[str, Callable[..., Any]] = {
         A * P ** (-a) * N ** (-b) * np.exp(c * np.log(P) * np.log(N)) + E
     ),
     "rectified": lambda D, E, B, Dl, b: E + B / (Dl + D**b),
-    "distillation": lambda N, D, LT, E, A, a, B, b, K, c0, c1, f: (
+    "distillation": lambda N, D, LT, E, A, a, B, b, K, c0, f: (
         LT
-        + K
-        * LT ** (-c0)
-        * (1 + (LT / (E + A * N ** (-a) + B * D ** (-b))) ** (1 / f)) ** (-c1 * f)
-        * (A * N ** (-a) + B * D ** (-b))
+        + LT ** (-c0)
+        * np.exp(-((LT / (E + A * N ** (-a) + B * D ** (-b))) ** (1 / f)))
+        * (K * (A * N ** (-a) + B * D ** (-b)))
     ),
     "learning_rate_batch": lambda lr, bs, N, D, E, A, al, B, be, H, k, a, b, Hb, kb, c: (
         E

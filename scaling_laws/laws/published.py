@@ -64,7 +64,7 @@ MUENNIGHOFF_2023 = chinchilla.with_coef(
 MUENNIGHOFF_2023_REPEATED = repeated_data.with_coef(
     {**MUENNIGHOFF_2023.coef, "R_D": 15.387756, "R_N": 5.309743},
     name="Muennighoff et al. 2023",
-    reference="Muennighoff et al. 2023, arXiv:2305.16264, eq. 5-6 and appendix A",
+    reference="Muennighoff et al. 2023, arXiv:2305.16264, eq. 5-6, constants of the authors' code",
     convention=_TOTAL.replace("of a single epoch", "processed, repeated ones included")
     + "; C4 validation",
     validity=(

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from scaling_laws.laws.elementary import grown, softplus
+from scaling_laws.laws.elementary import grown
 from scaling_laws.laws.family import (
     Coefficient,
     Coefs,
@@ -45,7 +45,7 @@ parallel_streams = LawFamily(
         shape("k", (0.02, 2.0), meaning="gain in effective size per e-fold of streams"),
     ),
     formula=r"L = E + A (N (1 + k \ln P))^{-\alpha}",
-    reference="Chen et al. 2025, arXiv:2505.10475, eq. 5 with A for their A^alpha",
+    reference="Chen et al. 2025, arXiv:2505.10475, with A for their A^alpha",
     example={"E": 1.29, "A": 42.0, "alpha": 0.196, "k": 0.334},
     aliases=("parscale",),
     rescale=_size_rescale,
@@ -199,7 +199,7 @@ rectified = LawFamily(
         exponent("beta", (0.05, 1.5)),
     ),
     formula=r"L = E + \frac{B}{D_l + x^{\beta}}",
-    reference="Lin et al. 2024, arXiv:2402.02314, eq. 4",
+    reference="Lin et al. 2024, arXiv:2402.02314, rectified law",
     example={"E": 1.9, "B": 900.0, "D_l": 400.0, "beta": 0.75},
     aliases=("fine_tuning", "pre_learned_data"),
     rescale=_rectified_rescale,
@@ -208,23 +208,12 @@ rectified = LawFamily(
 
 
 def _distillation(
-    N: Any,
-    D: Any,
-    teacher: Any,
-    E: Any,
-    A: Any,
-    alpha: Any,
-    B: Any,
-    beta: Any,
-    K: Any,
-    c0: Any,
-    c1: Any,
-    f: Any,
+    N: Any, D: Any, T: Any, E: Any, A: Any, alpha: Any, B: Any, beta: Any, K: Any, c0: Any, f: Any
 ) -> Any:
     gap = A * np.exp(-alpha * np.log(N)) + B * np.exp(-beta * np.log(D))
-    log_t = np.log(teacher)
-    behind = softplus((log_t - np.log(E + gap)) / f)
-    return teacher + K * gap * np.exp(-c0 * log_t - c1 * f * behind)
+    log_t = np.log(T)
+    behind = np.exp((log_t - np.log(E + gap)) / f)
+    return T + K * gap * np.exp(-c0 * log_t - behind)
 
 
 def _distillation_rescale(coef: Coefs, factors: Sequence[float]) -> dict[str, Any]:
@@ -237,30 +226,30 @@ distillation = LawFamily(
     function=_distillation,
     inputs=("params", "tokens", "teacher_loss"),
     coefficients=(
-        Coefficient("E", "shape", 0.0, np.inf, None, (0.5, 2.5), "floor of the student alone"),
+        Coefficient(
+            "E", "shape", 0.0, np.inf, None, (0.5, 2.5), "where the student alone would end"
+        ),
         scale("A", (0.03, 3.0)),
         exponent("alpha", (0.1, 0.8)),
         scale("B", (0.03, 3.0)),
         exponent("beta", (0.1, 0.8)),
-        amplitude("K", "share of the student's own gap that is left to the teacher"),
+        amplitude("K", "share of the student's own gap that a good teacher leaves"),
         Coefficient("c0", "exponent", -10.0, 10.0, None, (-1.0, 4.0), "gain from a weak teacher"),
-        Coefficient("c1", "exponent", 0.0, 100.0, None, (1.0, 20.0), "gain where it is weaker"),
-        shape("f", (0.02, 0.5), meaning="width of the turn where teacher and student are equal"),
+        Coefficient("f", "shape", 0.01, 10.0, None, (0.02, 0.5), "width of the turn"),
     ),
-    formula=r"L = L_T + K L_T^{-c_0} (1 + (L_T / (E + g))^{1/f})^{-c_1 f} g,\ "
+    formula=r"L = L_T + K g L_T^{-c_0} \exp(-(L_T / (E + g))^{1/f}),\ "
     r"g = A N^{-\alpha} + B D^{-\beta}",
-    reference="Busbridge et al. 2025, arXiv:2502.08606, eq. 8, with one g for both of its sums "
-    "and d_1 = 1",
+    reference="Busbridge et al. 2025, arXiv:2502.08606, eq. 8, in the limit of large c_1 and with "
+    "one g for both of its sums",
     example={
-        "E": 1.65,
-        "A": 1400.0,
-        "alpha": 0.428,
-        "B": 380.0,
-        "beta": 0.316,
-        "K": 9.6,
-        "c0": 3.4,
-        "c1": 10.0,
-        "f": 0.05,
+        "E": 1.43,
+        "A": 92.0,
+        "alpha": 0.262,
+        "B": 56.0,
+        "beta": 0.217,
+        "K": 2.7,
+        "c0": 1.89,
+        "f": 0.113,
     },
     rescale=_distillation_rescale,
     units=("params", "tokens", ""),
@@ -325,7 +314,7 @@ learning_rate_batch = LawFamily(
     formula=r"L = E + A N^{-\alpha} + B D^{-\beta} + H \ln^{2}(\eta / \eta_{opt}) "
     r"+ H_{batch} \ln^{2}(batch / batch_{opt}),\ \eta_{opt} = k N^{a} D^{b},\ "
     r"batch_{opt} = k_{batch} D^{c}",
-    reference="Li et al. 2025, arXiv:2503.04715, optima of eq. 1 with parabolas in logarithms",
+    reference="Li et al. 2025, arXiv:2503.04715, for the optima; parabolas around them",
     example={
         "E": 1.7,
         "A": 110.0,
