@@ -81,7 +81,9 @@ _INPUTS = (
     Quantity("precision_bits", "numerical precision", "bits"),
     Quantity("width", "model width", "count", symbol="w"),
     Quantity("depth", "model depth", "count"),
+    Quantity("sparsity_ratio", "total over active parameters", ""),
     Quantity("teacher_loss", "teacher's loss", "nats", symbol="L_T"),
+    Quantity("task_loss", "loss on a downstream task", "nats"),
 )
 _TARGETS = (
     Quantity("loss", "test loss", "nats", symbol="L"),

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from scaling_laws.errors import LawError
-from scaling_laws.laws.family import Array, Coefficient, LawFamily, input_domain
+from scaling_laws.laws.family import Array, Coefficient, LawFamily
 from scaling_laws.laws.registry import get_law, law_from_dict, list_laws
+from scaling_laws.quantities import quantity
 
 _TYPICAL = {
     "params": (1e7, 1e10),
@@ -33,6 +34,8 @@ _TYPICAL = {
     "width": (256.0, 8192.0),
     "depth": (4.0, 64.0),
     "teacher_loss": (2.0, 4.0),
+    "task_loss": (0.5, 2.0),
+    "sparsity_ratio": (1.0, 16.0),
 }
 _UNKNOWN = (1.0, 100.0)
 _FRACTION = (0.1, 0.9)
@@ -153,8 +156,9 @@ def _sample(family: LawFamily, rng: np.random.Generator) -> _Sample | None:
 
 
 def _range(family: LawFamily, name: str) -> tuple[float, float]:
-    fraction = input_domain(family, name) == "fraction"
-    return _TYPICAL.get(name, _FRACTION if fraction else _UNKNOWN)
+    if family.input_domain == "fraction":
+        return _FRACTION
+    return _TYPICAL.get(name, _FRACTION if quantity(name).domain == "fraction" else _UNKNOWN)
 
 
 def _around_example(family: LawFamily, rng: np.random.Generator, spread: float) -> dict[str, Array]:
@@ -349,7 +353,7 @@ def _rescaling(sample: _Sample) -> Iterator[str]:
     family = sample.family
     if family.rescale is None:
         return
-    factors = np.exp(sample.rng.uniform(-3, 3, len(family.inputs))).tolist()
+    factors = family.same_unit(np.exp(sample.rng.uniform(-3, 3, len(family.inputs))).tolist())
     scaled = replace(
         sample, inputs=tuple(x * s for x, s in zip(sample.inputs, factors, strict=True))
     )
@@ -361,7 +365,8 @@ def _rescaling(sample: _Sample) -> Iterator[str]:
         yield (
             f"with inputs multiplied by {np.round(factors, 3).tolist()} the rescaled coefficients "
             f"give another curve, off by {_gap(scaled.value(coef), sample.value())}. Mend "
-            "rescale, or leave it out: the law is then fitted in raw units."
+            "rescale, say with units= which inputs share a unit or have none, or leave it out: the "
+            "law is then fitted in raw units."
         )
 
 

@@ -54,6 +54,21 @@ def test_muennighoff_base_law_has_tied_exponents_and_a_constant_ratio():
     assert tokens / params == pytest.approx(rounded, rel=5e-3)
 
 
+@pytest.mark.parametrize(
+    ("params", "tokens", "loss"),
+    [(6.34e9, 2.42e11, 2.2256440889984477), (8.67e9, 1.78e11, 2.2269634075087867)],
+)
+def test_muennighoff_with_repeated_data(params, tokens, loss):
+    """The two models the authors trained on 25 billion distinct tokens, as their code predicts."""
+    law = published.MUENNIGHOFF_2023_REPEATED
+    assert law(params=params, tokens=tokens, unique_tokens=2.5e10) == pytest.approx(loss, rel=1e-14)
+
+
+def test_muennighoff_without_repeats_is_the_base_law():
+    base, repeated = published.MUENNIGHOFF_2023, published.MUENNIGHOFF_2023_REPEATED
+    assert repeated(params=1e9, tokens=1e11, unique_tokens=1e11) == base(params=1e9, tokens=1e11)
+
+
 def test_rounding_hoffmann_moves_the_optimum_by_a_quarter():
     rounded, full = (optimum(LAWS[n], 5.76e23) for n in ("HOFFMANN_2022", "HOFFMANN_2022_FULL"))
     assert full[0] / rounded[0] == pytest.approx(1.2538, abs=1e-3)

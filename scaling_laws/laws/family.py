@@ -141,6 +141,9 @@ class LawFamily:
         ``(coef, factors) -> coef``: coefficients of the same curve when input ``i`` is
         multiplied by ``factors[i]``; ``coef`` comes in the order of the coefficients. With it
         the fit runs in inputs of order one.
+    units : tuple of str, optional
+        Unit of each input, for `rescale`: inputs of one unit are multiplied by the same factor,
+        and pure numbers, of unit ``""``, by none. Default: every input has a unit of its own.
     value_and_jacobian : callable, optional
         ``f(*inputs, *coefficients) -> (value, derivatives)``, one derivative a coefficient.
         Default: complex step.
@@ -148,8 +151,9 @@ class LawFamily:
         The same curves in coefficients that are easier to find (a linear block, less
         correlated), each named after the one it becomes, and the map back. The solver works in
         these unless coefficients are fixed, bounded, tied or given priors.
-    input_domain : {"positive", "real"}
-        ``"real"`` where the form is defined for any finite input.
+    input_domain : {"positive", "fraction", "real"}
+        ``"fraction"`` for proportions, zero included; ``"real"`` where the form is defined for
+        any finite input.
     analytic : bool
         False where the function uses ``abs``, ``maximum`` and the like.
     increasing : bool
@@ -185,6 +189,7 @@ class LawFamily:
         None
     )
     rescale: Callable[[Coefs, Sequence[float]], Mapping[str, Any]] | None = None
+    units: tuple[str, ...] = ()
     value_and_jacobian: Callable[..., tuple[Any, Sequence[Any]]] | None = None
     solve_as: LawFamily | None = None
     from_solved: Callable[[Coefs], Mapping[str, Any]] | None = None
@@ -208,6 +213,11 @@ class LawFamily:
         for what, listed in (("a coefficient", names), ("an input", self.inputs)):
             if len(set(listed)) < len(listed):
                 raise LawError(f"law '{self.name}' declares {what} twice: {listed}.")
+        if self.units and len(self.units) != len(self.inputs):
+            raise LawError(
+                f"law '{self.name}' gives {len(self.units)} units for {len(self.inputs)} inputs. "
+                "Give one for each, or none."
+            )
         parameters = inspect.signature(self.function).parameters.values()
         if not any(p.kind is p.VAR_POSITIONAL for p in parameters):
             taken = tuple(p.name for p in parameters)[len(self.inputs) :]
@@ -274,13 +284,34 @@ class LawFamily:
             raise LawError(
                 f"law '{self.name}' takes {len(self.inputs)} inputs {self.inputs}, got "
                 f"{len(names)}: {names}. Laws over any inputs: additive_power, log_linear, "
-                "product, product_with_floor, translog."
+                "product, product_with_floor, translog; of proportions: mixture_additive, "
+                "mixture_exponential, mixture_inverse."
             )
         mirrored = self.increasing if increasing is None else increasing
         mirrored = mirrored and self.floor_index is not None
         if self.build is not None and names != self.inputs:
             return replace(self, inputs=names, coefficients=(), example={}, increasing=mirrored)
         return replace(self, inputs=names, increasing=mirrored)
+
+    def same_unit(self, factors: Sequence[float]) -> list[float]:
+        """Make factors of the inputs legal for `rescale`: one a unit, none for pure numbers.
+
+        Parameters
+        ----------
+        factors : sequence of float
+            A factor wanted for each input; those of one unit give their geometric mean.
+
+        Examples
+        --------
+        >>> from scaling_laws.laws.registry import get_law
+        >>> get_law("chinchilla").same_unit([2.0, 3.0])
+        [2.0, 3.0]
+        """
+        if not self.units:
+            return list(factors)
+        logs = np.log(factors)
+        units = np.array(self.units)
+        return [float(np.exp(logs[units == u].mean())) if u else 1.0 for u in self.units]
 
     def evaluate(self, inputs: Sequence[Any], coef: Sequence[Any]) -> Any:
         """Evaluate on arrays: inputs ``(n,)``, coefficients scalars or ``(k, 1)``.
@@ -467,5 +498,5 @@ def check_inputs(family: LawFamily, inputs: Mapping[str, ArrayLike]) -> list[Arr
 
 
 def input_domain(family: LawFamily, name: str) -> Domain:
-    """Domain of an input: the quantity's own, narrowed to positive where the form needs it."""
-    return "positive" if family.input_domain == "positive" else quantity(name).domain
+    """Domain of an input: the quantity's own, or a narrower one that the form needs."""
+    return quantity(name).domain if family.input_domain == "real" else family.input_domain

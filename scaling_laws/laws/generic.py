@@ -178,7 +178,6 @@ translog = LawFamily(
     build=_translog_build,
     formula=r"\ln y = c_0 + \sum_i c_i \ln x_i + \sum_{i \le j} q_{ij} \ln x_i \ln x_j",
     reference="Christensen, Jorgenson and Lau 1973",
-    aliases=("log_quadratic",),
     rescale=_translog_rescale,
 )
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from scaling_laws.laws.elementary import grown
 from scaling_laws.laws.family import (
     Coefficient,
     Coefs,
@@ -16,11 +17,6 @@ from scaling_laws.laws.family import (
     floor,
     scale,
 )
-
-
-def _grown(amplitude: Any, rate: Any, factor: float) -> Any:
-    """Amplitude of ``x^-rate`` after ``x`` is multiplied by ``factor``."""
-    return amplitude * np.exp(rate * np.log(factor))
 
 
 def _chinchilla(N: Any, D: Any, E: Any, A: Any, alpha: Any, B: Any, beta: Any) -> Any:
@@ -40,8 +36,8 @@ def _chinchilla_derivatives(
 def _additive_rescale(coef: Coefs, factors: Sequence[float]) -> dict[str, Any]:
     return {
         **coef,
-        "A": _grown(coef["A"], coef["alpha"], factors[0]),
-        "B": _grown(coef["B"], coef["beta"], factors[1]),
+        "A": grown(coef["A"], coef["alpha"], factors[0]),
+        "B": grown(coef["B"], coef["beta"], factors[1]),
     }
 
 
@@ -67,8 +63,8 @@ def _kaplan_with_floor(N: Any, D: Any, E: Any, K: Any, rho: Any, R: Any, beta: A
 def _kaplan_with_floor_rescale(coef: Coefs, factors: Sequence[float]) -> dict[str, Any]:
     return {
         **coef,
-        "K": _grown(coef["K"], coef["rho"] * coef["beta"], factors[0]),
-        "R": _grown(coef["R"], -coef["rho"], factors[0]) * factors[1],
+        "K": grown(coef["K"], coef["rho"] * coef["beta"], factors[0]),
+        "R": grown(coef["R"], -coef["rho"], factors[0]) * factors[1],
     }
 
 
@@ -108,7 +104,7 @@ def _kaplan_from_solved(coef: Coefs) -> dict[str, Any]:
     return {
         "Nc": n_c,
         "alpha_N": alpha_n,
-        "Dc": _grown(coef["Dc"], coef["alpha_N"], n_c),
+        "Dc": grown(coef["Dc"], coef["alpha_N"], n_c),
         "alpha_D": coef["alpha_D"],
     }
 
@@ -251,4 +247,32 @@ coupled = LawFamily(
     candidate=True,
 )
 
-FAMILIES = (chinchilla, kaplan, kaplan_with_floor, coupled)
+
+def _two_plateau_joint(
+    N: Any, D: Any, E: Any, H: Any, A: Any, alpha: Any, B: Any, beta: Any
+) -> Any:
+    g = A * np.exp(-alpha * np.log(N)) + B * np.exp(-beta * np.log(D))
+    return E + H * g / (1.0 + g)
+
+
+two_plateau_joint = LawFamily(
+    name="two_plateau_joint",
+    function=_two_plateau_joint,
+    inputs=("params", "tokens"),
+    coefficients=(
+        floor("E"),
+        amplitude("H", "fall from the level of very small runs to the floor"),
+        scale("A", (1e-3, 1e2)),
+        exponent("alpha", (0.05, 1.5)),
+        scale("B", (1e-3, 1e2)),
+        exponent("beta", (0.05, 1.5)),
+    ),
+    formula=r"L(N, D) = E + H \frac{g}{1 + g},\ g = A N^{-\alpha} + B D^{-\beta}",
+    reference="Morgan, Mercer and Flodin 1975, in the sum of powers of Hoffmann et al. 2022",
+    example={"E": 1.6, "H": 9.0, "A": 180.0, "alpha": 0.4, "B": 250.0, "beta": 0.35},
+    aliases=("bounded_rational_joint",),
+    rescale=_additive_rescale,
+    candidate=True,
+)
+
+FAMILIES = (chinchilla, kaplan, kaplan_with_floor, coupled, two_plateau_joint)

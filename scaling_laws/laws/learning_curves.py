@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from scaling_laws.laws.elementary import grown, softplus
 from scaling_laws.laws.family import (
     Coefficient,
     Coefs,
@@ -219,6 +220,71 @@ two_plateau = LawFamily(
     candidate=True,
 )
 
+
+def _log_quadratic(x: Any, a: Any, b: Any, c: Any) -> Any:
+    log_x = np.log(x)
+    return a + b * log_x + c * log_x * log_x
+
+
+def _log_quadratic_rescale(coef: Coefs, factors: Sequence[float]) -> dict[str, Any]:
+    shift = np.log(factors[0])
+    return {
+        "a": coef["a"] - coef["b"] * shift + coef["c"] * shift * shift,
+        "b": coef["b"] - 2.0 * coef["c"] * shift,
+        "c": coef["c"],
+    }
+
+
+log_quadratic = LawFamily(
+    name="log_quadratic",
+    function=_log_quadratic,
+    inputs=("flops",),
+    coefficients=(
+        plateau("a", "value at one unit of the input"),
+        slope("b", "target", "slope at one unit of the input"),
+        slope("c", "target", "curvature; > 0 where the curve is U-shaped"),
+    ),
+    formula=r"y = a + b \ln x + c (\ln x)^{2}",
+    reference="Quadratic regression in the logarithm; for U-shapes: Wu and Lo 2024, "
+    "arXiv:2410.01692",
+    example={"a": 40.0, "b": -1.6, "c": 0.0175},
+    aliases=("u_shape", "parabola"),
+    rescale=_log_quadratic_rescale,
+)
+
+
+def _broken_power(x: Any, E: Any, A: Any, c0: Any, c1: Any, d: Any, f: Any) -> Any:
+    log_x = np.log(x)
+    return E + A * np.exp(-c0 * log_x - c1 * f * softplus((log_x - np.log(d)) / f))
+
+
+def _broken_power_rescale(coef: Coefs, factors: Sequence[float]) -> dict[str, Any]:
+    return {
+        **coef,
+        "A": grown(coef["A"], coef["c0"], factors[0]),
+        "d": coef["d"] * factors[0],
+    }
+
+
+broken_power = LawFamily(
+    name="broken_power",
+    function=_broken_power,
+    inputs=("samples",),
+    coefficients=(
+        floor("E"),
+        amplitude("A"),
+        Coefficient("c0", "exponent", -3.0, 3.0, None, (-0.2, 1.0), "exponent before the break"),
+        Coefficient("c1", "exponent", -3.0, 3.0, None, (-0.5, 1.5), "added to it by the break"),
+        scale("d", (1e-2, 1e2), "input at the break"),
+        shape("f", (0.05, 1.5), meaning="width of the break, in e-folds"),
+    ),
+    formula=r"y = E + A x^{-c_0} (1 + (x/d)^{1/f})^{-c_1 f}",
+    reference="Caballero et al. 2022, arXiv:2210.14891, eq. 1 with one break",
+    example={"E": 0.1, "A": 1.2, "c0": 0.05, "c1": 0.6, "d": 3e3, "f": 0.4},
+    aliases=("bnsl", "broken_neural_scaling_law"),
+    rescale=_broken_power_rescale,
+)
+
 FAMILIES = (
     power,
     power_with_floor,
@@ -228,4 +294,6 @@ FAMILIES = (
     exponential_with_floor,
     stretched_exponential,
     two_plateau,
+    log_quadratic,
+    broken_power,
 )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 
 from scaling_laws.laws.joint import chinchilla, kaplan
+from scaling_laws.laws.repeated_data import repeated_data
 
 _TOTAL = "params with embeddings; tokens of a single epoch; loss in nats/token"
 _HOFFMANN_RANGE = (("params", 4.4e7, 1.6e10), ("tokens", 1e9, 1e12), ("flops", 1e18, 3e21))
@@ -59,4 +60,16 @@ MUENNIGHOFF_2023 = chinchilla.with_coef(
     reference="Muennighoff et al. 2023, arXiv:2305.16264, eq. 5 with exponents tied",
     convention=_TOTAL + "; C4 validation; no repeated data",
     validity=(("params", 7e6, 8.7e9), ("tokens", 1e8, 9e11)),
+)
+MUENNIGHOFF_2023_REPEATED = repeated_data.with_coef(
+    {**MUENNIGHOFF_2023.coef, "R_D": 15.387756, "R_N": 5.309743},
+    name="Muennighoff et al. 2023",
+    reference="Muennighoff et al. 2023, arXiv:2305.16264, eq. 5-6, constants of the authors' code",
+    convention=_TOTAL.replace("of a single epoch", "processed, repeated ones included")
+    + "; C4 validation",
+    validity=(
+        ("params", 7e6, 8.7e9),
+        ("tokens", 1e8, 9e11),
+        ("unique_tokens", 1e8, 1.8e11),
+    ),
 )

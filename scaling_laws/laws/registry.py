@@ -12,7 +12,16 @@ from typing import Any
 from scaling_laws.errors import LawError, suggest
 from scaling_laws.laws.family import Law, LawFamily
 
-_BUILT_IN = ("learning_curves", "joint", "generic")
+_BUILT_IN = (
+    "learning_curves",
+    "joint",
+    "repeated_data",
+    "experts",
+    "recipe",
+    "mixture",
+    "downstream",
+    "generic",
+)
 _families: dict[str, LawFamily] = {}
 _aliases: dict[str, str] = {}
 _loaded: set[str] = set()

@@ -323,7 +323,7 @@ def _factors(family: LawFamily, runs: Runs, constrained: set[str]) -> Array:
     ones = np.ones(len(runs.x))
     if family.rescale is None:
         return ones
-    factors = np.array([_unit_factor(family, v) for v in runs.x])
+    factors = np.array(family.same_unit([_unit_factor(family, v) for v in runs.x]))
     if constrained:
         probe = {c.name: 0.5 for c in family.coefficients}
         moved = family.rescale(probe, list(factors))

@@ -140,7 +140,8 @@ def _project(problem: Problem, points: Array) -> Array:
     on_log = [j for j, kind in enumerate(linear) if kind == "log"]
     on_target = [j for j, kind in enumerate(linear) if kind == "target"]
     if on_log:
-        return _solve_on_log(problem, points, on_log, on_target)
+        rows = (points[i : i + 1] for i in range(len(points)))
+        return np.concatenate([_solve_on_log(problem, row, on_log, on_target) for row in rows])
     if not on_target:
         return points
     size = max(1, _ELEMENTS // (len(problem.y) * (len(on_target) + 1)))
@@ -235,12 +236,10 @@ def bounded_least_squares(
     return np.clip(values, low, high) / norms
 
 
-def _solve_on_log(
-    problem: Problem, points: Array, on_log: list[int], on_target: list[int]
-) -> Array:
-    """One least squares on the logarithm: the log-linear block, and one amplitude if any."""
+def _solve_on_log(problem: Problem, point: Array, on_log: list[int], on_target: list[int]) -> Array:
+    """Least squares on the logarithm at one point: the log-linear block, and one amplitude."""
     positive = problem.y > 0
-    out = points[:1].copy()
+    out = point.copy()
     out[:, on_log] = 0.0
     out[:, on_target] = 1.0
 
@@ -259,7 +258,7 @@ def _solve_on_log(
     design = np.stack(columns, axis=1) * root[:, None]
     right = np.where(positive, np.log(np.where(positive, problem.y, 1.0)) - base, 0.0) * root
     if not np.isfinite(design).all():
-        return np.empty((0, points.shape[1]))
+        return np.empty((0, point.shape[1]))
     solved = np.linalg.lstsq(design, right, rcond=None)[0]
     out[0, on_log] = solved[: len(on_log)]
     if on_target:

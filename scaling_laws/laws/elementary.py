@@ -1,0 +1,43 @@
+"""Arithmetic that laws share; complex arguments are allowed, and nothing overflows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+
+def grown(amplitude: Any, rate: Any, factor: float) -> Any:
+    """Return the amplitude of ``x^-rate`` after ``x`` is multiplied by ``factor``.
+
+    Examples
+    --------
+    >>> float(grown(3.0, 0.5, 4.0))
+    6.0
+    """
+    return amplitude * np.exp(rate * np.log(factor))
+
+
+def logistic(z: Any) -> Any:
+    """Return ``1 / (1 + exp(-z))``.
+
+    Examples
+    --------
+    >>> logistic(np.array([-1000.0, 0.0, 1000.0])).tolist()
+    [0.0, 0.5, 1.0]
+    """
+    rising = np.real(z) > 0
+    small = np.exp(np.where(rising, -z, z))
+    return np.where(rising, 1.0, small) / (1.0 + small)
+
+
+def softplus(z: Any) -> Any:
+    """Return ``log(1 + exp(z))``.
+
+    Examples
+    --------
+    >>> softplus(np.array([-1000.0, 0.0, 1000.0])).round(6).tolist()
+    [0.0, 0.693147, 1000.0]
+    """
+    rising = np.real(z) > 0
+    return np.where(rising, z, 0.0) + np.log1p(np.exp(np.where(rising, -z, z)))
