@@ -186,19 +186,20 @@ class Problem:
     def _prior_terms(self, free: Array) -> Any:
         if not self.prior_precision.any():
             return 0.0
-        gap = self.full(free) - self.prior_mean
-        return np.sum(self.prior_precision * gap * gap, axis=-1)
+        held = self.prior_precision > 0
+        gap = self.full(free)[:, held] - self.prior_mean[held]
+        return np.sum(self.prior_precision[held] * gap * gap, axis=-1)
 
     def prior_gradient(self, free: Array) -> tuple[Array, Array] | None:
         """Gradient ``(k, q)`` and Gauss-Newton Hessian ``(k, q, q)`` of the priors, or None."""
         if not self.prior_precision.any():
             return None
-        full = self.full(free)
-        slope = np.where(self.logs, full, 1.0)
-        gap = (full - self.prior_mean) * self.prior_precision * slope
-        gradient = np.einsum("kp,pq->kq", gap, self.matrix)
-        strength = self.prior_precision * slope**2
-        hessian = np.einsum("pq,kp,pr->kqr", self.matrix, strength, self.matrix)
+        held = self.prior_precision > 0
+        full, matrix = self.full(free)[:, held], self.matrix[held]
+        slope = np.where(self.logs[held], full, 1.0)
+        strength = self.prior_precision[held] * slope
+        gradient = np.einsum("kp,pq->kq", (full - self.prior_mean[held]) * strength, matrix)
+        hessian = np.einsum("pq,kp,pr->kqr", matrix, strength * slope, matrix)
         return gradient, hessian
 
 
