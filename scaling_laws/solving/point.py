@@ -90,7 +90,7 @@ def solve_point(
     if coarse is not problem:
         starts = solve_batch(coarse, starts, tolerance=1e-3).free
     problem = _with_scale(problem, starts[:1], auto_delta, prior_sd)
-    solved = solve_batch(problem, starts, tolerance=1e-6)
+    solved = solve_batch(problem, starts, tolerance=1e-4)
     if not np.isfinite(solved.objective).any():
         raise FitError(
             f"none of {len(starts)} starts of '{problem.family.name}' has a finite objective. "
@@ -148,7 +148,7 @@ def _settle(
     for _ in range(_SCALE_ROUNDS):
         before = problem
         problem = _with_scale(problem, best, auto_delta, prior_sd)
-        best = solve_batch(problem, best, tolerance=1e-8).free
+        best = solve_batch(problem, best, tolerance=1e-2).free
         if abs(problem.delta - before.delta) <= 1e-8 * before.delta or (
             not np.isfinite(problem.delta) and not np.isfinite(before.delta)
         ):
