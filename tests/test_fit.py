@@ -544,3 +544,29 @@ def test_round_trip(E, alpha, beta, a, b):
     law = sl.get_law("chinchilla").with_coef(coef)
     fit = POINT.fit(grid_runs(6, 6, noise=0.0, law=law), "chinchilla")
     assert fit.coef == pytest.approx(coef, rel=1e-6)
+
+
+class TestLackOfFit:
+    """Replicates tell noise from a law that misses structure."""
+
+    @staticmethod
+    def replicated(seed, law=TRUTH):
+        runs = [grid_runs(5, 5, noise=0.01, seed=1000 * seed + k, law=law) for k in range(3)]
+        return pd.concat(runs, ignore_index=True)
+
+    def test_silent_where_the_law_is_right(self):
+        alarms = [
+            any(n.code == "lack_of_fit" for n in POINT.fit(self.replicated(s), "chinchilla").notes)
+            for s in range(40)
+        ]
+        assert sum(alarms) <= 1  # 0.1 % each
+
+    def test_speaks_where_the_law_is_wrong(self):
+        fit = POINT.fit(self.replicated(0), "product")
+        (note,) = [n for n in fit.notes if n.code == "lack_of_fit"]
+        assert note.details["replicate_noise"] == pytest.approx(0.01, rel=0.25)
+        assert not fit.trusted
+
+    def test_says_nothing_without_replicates(self):
+        codes = {n.code for n in POINT.fit(grid_runs(noise=0.01), "product").notes}
+        assert "lack_of_fit" not in codes

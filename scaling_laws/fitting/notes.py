@@ -6,14 +6,16 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from scaling_laws.data.runs import Runs
+from scaling_laws.data.runs import Runs, hash_rows
 from scaling_laws.errors import Note
+from scaling_laws.inference.noise import lack_of_fit
 from scaling_laws.inference.resample import Draws
 from scaling_laws.laws.family import LawFamily
 from scaling_laws.solving.point import PointSolution
 
 _ILL_CONDITIONED = 1e7  # of the Jacobian with columns scaled to length one
 _FEW_STARTS = 0.25
+_LACK_OF_FIT = 1e-3  # p-value; replicates are few and noise is rarely quite normal
 
 
 def solution_notes(
@@ -49,6 +51,7 @@ def solution_notes(
             )
         )
     notes += _conditioning(family, solution)
+    notes += _misfit(runs, solution)
     notes += _levels(family, runs, solution)
     if draws.failed > 0.01 * max(len(draws.free), 1):
         notes.append(
@@ -91,6 +94,27 @@ def _conditioning(family: LawFamily, solution: PointSolution) -> list[Note]:
             f"coefficients trade off almost freely (condition {condition:.1e}): read predictions, "
             "not coefficients, or fix one",
             {"condition": condition},
+        )
+    ]
+
+
+def _misfit(runs: Runs, solution: PointSolution) -> list[Note]:
+    residuals = solution.problem.residuals(solution.free[None])[0]
+    found = lack_of_fit(residuals, runs.weights, hash_rows(runs.x), len(solution.free))
+    if found is None or found.p_value > _LACK_OF_FIT:
+        return []
+    return [
+        Note(
+            "lack_of_fit",
+            "warning",
+            f"configurations lie further from the curve than their replicates from each other "
+            f"(mean squares {found.ratio:.1f} to 1): the law misses structure. Compare others by "
+            "backtest",
+            {
+                "ratio": found.ratio,
+                "p_value": found.p_value,
+                "replicate_noise": found.replicate_noise,
+            },
         )
     ]
 
