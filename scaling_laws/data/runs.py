@@ -22,8 +22,9 @@ Array = NDArray[np.float64]
 _FINISHED = frozenset({"ok", "finished", "completed", "complete", "done", "success", "succeeded"})
 _UNFINISHED = frozenset(
     {"error", "failed", "crashed", "killed", "timeout", "nan", "diverged", "running", "preempted",
-     "out_of_memory", "unfinished", "cancelled", "scheduled"}
+     "out_of_memory", "unfinished", "cancelled", "scheduled", "none"}
 )  # fmt: skip
+_NO_STATUS = "none"
 _RUN_COLUMNS = ("run", "run_id")
 _COLLINEAR = 0.9999  # correlation of two inputs (in logs where positive)
 
@@ -171,6 +172,8 @@ def check_runs(
     DataError
         A column is missing or not numeric, or a value is outside its domain.
     """
+    import pandas as pd
+
     frame = _to_frame(table)
     columns = dict(columns or {})
     _check_columns(frame, family, target, columns)
@@ -185,7 +188,7 @@ def check_runs(
     for values in data.values():
         missing |= np.isnan(values)
     if labels is not None:
-        missing |= np.asarray([v is None or v != v for v in labels])
+        missing |= np.asarray(pd.isna(labels))
     if missing.any():
         rows = list(frame.index[missing][:5])
         notes.append(
@@ -199,9 +202,13 @@ def check_runs(
     index = frame.index[~missing]
     data = {n: v[~missing] for n, v in data.items()}
     _check_domains(data, family, target, index, positive_target)
-    weight = check_values("weights", w[~missing], "real")
+    weight = check_values("weights", w[~missing], "real", rows=list(index))
     if (weight < 0).any() or not weight.sum() > 0:
-        raise DataError("weights must not be negative and not all zero. Correct the weights.")
+        row = list(index)[int(np.argmin(weight))]
+        raise DataError(
+            f"weights must not be negative and not all zero: row {row} has {weight.min()}. "
+            "Correct the weights."
+        )
     flops = _flops(frame, columns, data, ~missing)
     content = hash_rows([*data.values()])
     clusters = content if labels is None else hash_labels(labels[~missing])
@@ -327,6 +334,10 @@ def _check_columns(
                 f"target '{target}'.{suggest(name, known)}"
             )
     have = [str(c) for c in frame.columns]
+    used = {columns.get(n, n) for n in known}
+    twice = [c for c in frame.columns[frame.columns.duplicated()] if c in used]
+    if twice:
+        raise DataError(f"the table has several columns named '{twice[0]}'. Rename all but one.")
     for name in (*family.inputs, target):
         column = columns.get(name, name)
         if column in frame.columns or (name == "flops" and _can_derive_flops(frame, columns)):
@@ -355,10 +366,21 @@ def _drop_unfinished(
     keep = np.ones(len(frame), dtype=bool)
     if column not in frame.columns:
         return frame, keep
-    words = frame[column].astype(str).str.strip().str.lower()
-    if not words.isin(_FINISHED | _UNFINISHED).all():
-        return frame, keep
-    keep = words.isin(_FINISHED).to_numpy(dtype=bool)
+    words = frame[column].astype(object).map(_status_word)
+    if not words.isin(_FINISHED | _UNFINISHED - {_NO_STATUS}).any():
+        return frame, keep  # a column of another meaning
+    keep = ~words.isin(_UNFINISHED).to_numpy(dtype=bool)
+    unknown = sorted(set(words[keep]) - _FINISHED)
+    if unknown:
+        notes.append(
+            Note(
+                "status_unknown",
+                "warning",
+                f"rows with the unknown status {unknown} were kept; drop them if they did not "
+                "finish",
+                {"status": unknown},
+            )
+        )
     if keep.all():
         return frame, keep
     counts = {str(k): int(v) for k, v in words[~keep].value_counts().sort_index().items()}
@@ -368,6 +390,11 @@ def _drop_unfinished(
     if not keep.any():
         raise DataError(f"no run in the table finished: {counts}. Check the column '{column}'.")
     return frame[keep], keep
+
+
+def _status_word(value: Any) -> str:
+    missing = value is None or value != value or str(value) == "<NA>"
+    return _NO_STATUS if missing else str(value).strip().lower()
 
 
 def _numbers(
@@ -383,14 +410,12 @@ def _numbers(
         n, d = (_numbers(frame, q, columns, family, notes) for q in ("params", "tokens"))
         return np.asarray(training_flops(n, d))
     values = frame[column]
-    if values.ndim != 1:
-        raise DataError(f"the table has several columns named '{column}'. Rename all but one.")
     if values.dtype.kind in "iufb":
         return values.to_numpy(dtype=float, na_value=np.nan)
     out = np.empty(len(values))
     for i, value in enumerate(values):
         try:
-            out[i] = np.nan if value is None else float(value)
+            out[i] = np.nan if value is None or str(value) == "<NA>" else float(value)
         except (TypeError, ValueError):
             raise DataError(
                 f"column '{column}' must hold numbers: row {frame.index[i]} has {value!r}. Convert "
@@ -414,7 +439,10 @@ def _weights(
             return frame[weights].to_numpy(dtype=float, na_value=np.nan)
         except (TypeError, ValueError):
             raise DataError(f"the weights column '{weights}' must hold numbers.") from None
-    values = np.asarray(weights, dtype=float)
+    try:
+        values = np.asarray(weights, dtype=float)
+    except (TypeError, ValueError):
+        raise DataError("weights must be a column's name or one number per row.") from None
     if values.shape != keep.shape:
         raise DataError(
             f"weights has shape {values.shape} but the table has {len(keep)} rows. Give one "

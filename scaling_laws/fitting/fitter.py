@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from scaling_laws.data.runs import Runs
 from scaling_laws.errors import DataError, Note, suggest
-from scaling_laws.fitting.notes import solution_notes
+from scaling_laws.fitting.notes import solution_notes, usable_clusters
 from scaling_laws.fitting.result import Fit
 from scaling_laws.inference.interval import Predictive
 from scaling_laws.inference.noise import run_noise
@@ -121,10 +121,11 @@ class Fitter(Settings):
         solved = self.solve(runs, family)
         point, problem = solved.point, solved.point.problem
         residuals = problem.residuals(point.free[None])[0]
-        draws = draw_coefficients(point, runs.clusters, self.draws, self.seed, workers=self.workers)
+        clusters, doubts = usable_clusters(runs, len(point.free))
+        draws = draw_coefficients(point, clusters, self.draws, self.seed, workers=self.workers)
         names = family.coefficient_names
         held = tuple(names[problem.free[j]] for j in np.flatnonzero(at_bound(problem, point.free)))
-        notes = solved.notes + solution_notes(family, runs, point, draws, held)
+        notes = solved.notes + doubts + solution_notes(family, runs, point, draws, held)
         if not self.draws:
             notes += (Note("no_draws", "info", "draws=0: predictions carry no interval"),)
         return Fit(
@@ -137,11 +138,11 @@ class Fitter(Settings):
                 coef=solved.raw(draws.free),
                 z_law=keyed_normals("law error", self.draws, self.seed),
                 z_run=keyed_normals("run noise", self.draws, self.seed),
-                noise=run_noise(residuals, runs.weights, len(point.free)),
+                noise=run_noise(residuals, problem.weights, len(point.free)),
                 residual=problem.residual,
                 bounds=problem.bounds,
             ),
-            covariance=_raw_covariance(solved, runs),
+            covariance=_raw_covariance(solved, clusters),
             at_bound=held,
             objective=point.objective,
             delta=problem.delta,
@@ -234,10 +235,10 @@ def fit(
     )
 
 
-def _raw_covariance(solved: Solved, runs: Runs) -> Array:
+def _raw_covariance(solved: Solved, clusters: NDArray[np.uint64]) -> Array:
     """Sandwich covariance of all coefficients in raw units (NaN rows for those at a bound)."""
     free = solved.point.free
-    inner = sandwich_covariance(solved.point, runs.clusters)
+    inner = sandwich_covariance(solved.point, clusters)
     if not len(free):
         return np.zeros((len(solved.coef),) * 2)
     columns = []

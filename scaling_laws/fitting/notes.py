@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from scaling_laws.data.runs import Runs, hash_rows
 from scaling_laws.errors import Note
@@ -16,6 +17,29 @@ from scaling_laws.solving.point import PointSolution
 _ILL_CONDITIONED = 1e7  # of the Jacobian with columns scaled to length one
 _FEW_STARTS = 0.25
 _LACK_OF_FIT = 1e-3  # p-value; replicates are few and noise is rarely quite normal
+
+
+def usable_clusters(runs: Runs, coefficients: int) -> tuple[NDArray[np.uint64], tuple[Note, ...]]:
+    """Return the labels to resample by, and what to doubt where there are few of them."""
+    count = len(np.unique(runs.clusters))
+    if count == 1 < len(runs):
+        note = Note(
+            "one_cluster",
+            "warning",
+            "all rows belong to one run: intervals resample its rows and leave out how much "
+            "another run would differ. Add runs",
+        )
+        return hash_rows([*runs.x, runs.y]), (note,)
+    if count <= coefficients < len(runs):
+        note = Note(
+            "few_clusters",
+            "warning",
+            f"{count} runs or configurations for {coefficients} coefficients: intervals are too "
+            "narrow. Add runs, or fix coefficients",
+            {"clusters": count, "coefficients": coefficients},
+        )
+        return runs.clusters, (note,)
+    return runs.clusters, ()
 
 
 def solution_notes(

@@ -413,6 +413,10 @@ def fit_from_dict(data: Mapping[str, Any]) -> Fit:
     for name in ("bounds", "ties", "priors"):
         pairs = options[name].items()
         options[name] = {k: tuple(v) if isinstance(v, list) else v for k, v in pairs}
+    options["bounds"] = {
+        k: (-np.inf if low is None else low, np.inf if high is None else high)
+        for k, (low, high) in options["bounds"].items()
+    }
     p = data["predictive"]
     count = len(law.values)
     predictive = Predictive(

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 from scaling_laws.data.runs import Runs
 from scaling_laws.errors import DataError, FitError, Note, suggest
 from scaling_laws.laws.family import LawFamily
+from scaling_laws.quantities import check_values
 from scaling_laws.solving.objective import Array
 from scaling_laws.solving.setup import Settings, bind_family
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _CUTS = 6
+_SAME = 1e-9
 _TRAIN_SHARES = (0.4, 0.9)  # of the runs, below the first and the last automatic cut
 
 
@@ -157,9 +159,11 @@ def backtest_checked(
     import pandas as pd
 
     axis = runs.column(along)
+    cuts = None if cuts is None else check_values("cuts", np.atleast_1d(cuts), "real").tolist()
     parts, counts, notes = [], {}, []
     for cut in automatic_cuts(axis) if cuts is None else sorted(float(c) for c in cuts):
-        train, test = axis <= cut, axis > cut
+        train = axis <= cut + _SAME * abs(cut)
+        test = ~train
         if not test.any() or not train.any():
             continue
         try:
@@ -203,10 +207,12 @@ def automatic_cuts(axis: Array) -> Array:
     >>> automatic_cuts(np.arange(1.0, 11.0)).tolist()
     [4.0, 5.0, 6.0, 7.0, 8.0, 9.0]
     """
-    levels = np.unique(axis)[:-1]
+    levels = np.unique(axis)
+    apart = np.diff(levels) > _SAME * np.abs(levels[1:])  # equal but for rounding is one level
+    levels = levels[:-1][apart]
     if not len(levels):
         return levels
-    share = np.array([np.mean(axis <= level) for level in levels])
+    share = np.searchsorted(np.sort(axis), levels, "right") / len(axis)
     inside = levels[(share >= _TRAIN_SHARES[0]) & (share <= _TRAIN_SHARES[1])]
     if len(inside) <= _CUTS:
         return inside if len(inside) else levels[-1:]

@@ -47,7 +47,8 @@ class Predictive:
 
     def mean(self, inputs: Sequence[Array]) -> Array:
         """Return the point prediction ``(n,)``."""
-        return np.broadcast_to(self.family.evaluate(inputs, list(self.values)), inputs[0].shape)
+        value = np.broadcast_to(self.family.evaluate(inputs, list(self.values)), inputs[0].shape)
+        return np.clip(value, *self.bounds) if self.residual == "logit" else value
 
     def draws(
         self, inputs: Sequence[Array], parts: Sequence[str], span: slice = slice(None)
@@ -58,12 +59,20 @@ class Predictive:
         with np.errstate(all="ignore"):
             value = self.family.evaluate(inputs, columns)
         k = len(self.coef[span])
-        value = np.broadcast_to(value, (k, len(inputs[0])))
+        value = self._inside(np.broadcast_to(value, (k, len(inputs[0]))))
         if "run" not in parts:
             return value
         on_scale = transform(value, self.residual, self.bounds)
         noisy = on_scale + self.noise * self.z_run[span][:, None]
         return np.asarray(inverse_transform(noisy, self.residual, self.bounds))
+
+    def _inside(self, value: Array) -> Array:
+        """Keep draws of a bounded or positive target where its residual is defined."""
+        if self.residual == "logit":
+            low, high = self.bounds
+            edge = 1e-12 * (high - low)
+            return np.clip(value, low + edge, high - edge)
+        return np.maximum(value, 1e-300) if self.residual == "log" else value
 
     def interval(
         self, inputs: Sequence[Array], level: float, parts: Sequence[str]

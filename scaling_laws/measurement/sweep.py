@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 import os
 import sys
@@ -204,7 +205,8 @@ def _check_options(train: Any, workers: Any, timeout: Any) -> None:
         raise MeasureError(f"train must be callable, got {type(train).__name__}.")
     if isinstance(workers, bool) or not isinstance(workers, int) or workers < 1:
         raise MeasureError(f"workers must be a whole number from 1 up, got {workers!r}.")
-    if timeout is not None and (isinstance(timeout, bool) or not timeout > 0):
+    number = isinstance(timeout, int | float) and not isinstance(timeout, bool)
+    if timeout is not None and not (number and 0 < timeout < float("inf")):
         raise MeasureError(f"timeout must be a positive number of seconds, got {timeout!r}.")
 
 
@@ -236,7 +238,7 @@ class _Work:
         from scaling_laws.measurement.runner import measure
 
         for key, config in missing.items():
-            self._keep(key, config, measure(self._train, config))
+            self._keep(key, config, measure(self._train, copy.deepcopy(config)))
 
     def in_children(
         self, missing: Mapping[str, Config], workers: int, timeout: float | None

@@ -149,9 +149,11 @@ def _settle(
         before = problem
         problem = _with_scale(problem, best, auto_delta, prior_sd)
         best = solve_batch(problem, best, tolerance=1e-2).free
-        if abs(problem.delta - before.delta) <= 1e-8 * before.delta or (
-            not np.isfinite(problem.delta) and not np.isfinite(before.delta)
-        ):
+        same_delta = problem.delta == before.delta or (
+            abs(problem.delta - before.delta) <= 1e-8 * before.delta
+        )
+        precisions = problem.prior_precision, before.prior_precision
+        if same_delta and np.allclose(*precisions, rtol=1e-8, atol=0.0):
             break
     return problem, best
 

@@ -47,8 +47,30 @@ class Settings:
             )
         if self.robust is not None and not isinstance(self.robust, Huber):
             raise DataError(f"robust must be a Huber or None, got {self.robust!r}.")
+        self._check_numbers()
+        if isinstance(self.focus, bool) or not isinstance(self.focus, int | float):
+            raise DataError(f"focus must be a finite number >= 0, got {self.focus!r}.")
         if not (np.isfinite(self.focus) and self.focus >= 0):
             raise DataError(f"focus must be a finite number >= 0, got {self.focus}.")
+
+    def _check_numbers(self) -> None:
+        """Refuse options that are not mappings of names to numbers."""
+        for option, count in (("fixed", 1), ("start", 1), ("bounds", 2), ("priors", 2)):
+            given = getattr(self, option)
+            if not isinstance(given, Mapping):
+                raise DataError(f"{option} must map coefficients to numbers, got {given!r}.")
+            for name, value in given.items():
+                numbers = [value] if count == 1 else value
+                try:
+                    ok = len(numbers) == count and not np.isnan([float(v) for v in numbers]).any()
+                except (TypeError, ValueError):
+                    ok = False
+                if not ok:
+                    wanted = "a number" if count == 1 else "a pair of numbers"
+                    raise DataError(f"{option} of '{name}' must be {wanted}, got {value!r}.")
+        for name, tie in self.ties.items():
+            if not isinstance(tie, str) and (isinstance(tie, int | float) or len(tie) != 2):
+                raise DataError(f"ties of '{name}' must be a name or (name, factor), got {tie!r}.")
 
     def check(
         self,
@@ -125,7 +147,10 @@ class Settings:
         if not self.start:
             return None
         given = np.array([[self.start.get(n, np.nan) for n in family.coefficient_names]], float)
-        return _rescaled(family, given, factors) if np.isfinite(given).all() else given
+        if np.isfinite(given).all():
+            return _rescaled(family, given, factors)
+        moved = [n in _rescaled_names(family) for n in family.coefficient_names]
+        return np.where(moved, np.nan, given)  # alone, these say nothing in the solver's units
 
     def _constrained(self) -> set[str]:
         tied = {t if isinstance(t, str) else t[0] for t in self.ties.values()}
@@ -149,9 +174,11 @@ class Settings:
         ties = {a: (t, 1.0) if isinstance(t, str) else (t[0], float(t[1])) for a, t in
                 self.ties.items()}  # fmt: skip
         fixed = {a: float(v) for a, v in self.fixed.items()}
+        self._check_kinds(family, ties)
         matrix, offset, logs, free = linear_map(family, fixed, ties)
         lower, upper = log_limits(*self._limits(family, runs, residual, bounds), logs)
         focus = (runs.compute() / runs.compute().max()) ** self.focus if self.focus else 1.0
+        weights = runs.weights * focus
         delta = np.inf
         if self.robust is not None and self.robust.delta != "auto":
             delta = float(self.robust.delta)
@@ -160,7 +187,7 @@ class Settings:
             family=family,
             x=tuple(v * s for v, s in zip(runs.x, factors, strict=True)),
             y=y,
-            weights=runs.weights * focus,
+            weights=weights / weights.mean(),  # only ratios may matter
             residual=residual,
             delta=delta,
             lower=lower[list(free)],
@@ -182,6 +209,12 @@ class Settings:
                         f"{option}= names '{name}', which is not a coefficient."
                         f"{suggest(name, names)} The law has {tuple(names)}."
                     )
+        for name in self.bounds:
+            if name in self.fixed or name in self.ties:
+                raise DataError(
+                    f"'{name}' has bounds= but is also fixed or tied, so they would do nothing. "
+                    "Drop one; bound the coefficient that it is tied to."
+                )
         for name, (_, sd) in self.priors.items():
             if not sd > 0:
                 raise DataError(f"the prior of '{name}' needs a standard deviation > 0, got {sd}.")
@@ -191,6 +224,17 @@ class Settings:
                 raise DataError(
                     f"ties= binds '{name}' to '{other}'. Bind it to another coefficient of "
                     f"{tuple(names)} that is not itself tied, and do not fix it as well."
+                )
+
+    def _check_kinds(self, family: LawFamily, ties: Mapping[str, tuple[str, float]]) -> None:
+        scales = {c.name for c in family.coefficients if c.role == "scale"}
+        for name, (other, factor) in ties.items():
+            if not (np.isfinite(factor) and factor > 0):
+                raise DataError(f"ties= of '{name}' needs a factor > 0, got {factor}.")
+            if (name in scales) != (other in scales):
+                raise DataError(
+                    f"ties= binds '{name}' to '{other}', but only one of them carries an input's "
+                    "unit. Tie coefficients of one kind."
                 )
 
     def _limits(
@@ -215,6 +259,21 @@ class Settings:
                     f"bounds of '{name}' ({low}, {high}) lie outside what '{family.name}' allows "
                     f"({family.coefficients[i].lower}, {family.coefficients[i].upper})."
                 )
+            if lower[i] == upper[i]:
+                raise DataError(
+                    f"bounds of '{name}' leave the single value {lower[i]}. Use fixed= instead."
+                )
+        for name, value in self.fixed.items():
+            i = family.coefficient_names.index(name)
+            if not lower[i] <= float(value) <= upper[i]:
+                raise DataError(
+                    f"fixed= sets '{name}' to {value}, outside what '{family.name}' allows "
+                    f"({lower[i]}, {upper[i]})."
+                )
+        for name, tie in self.ties.items():
+            other, factor = (tie, 1.0) if isinstance(tie, str) else (tie[0], float(tie[1]))
+            i, j = (family.coefficient_names.index(n) for n in (name, other))
+            lower[j], upper[j] = max(lower[j], lower[i] / factor), min(upper[j], upper[i] / factor)
         return lower, upper
 
 
@@ -324,12 +383,18 @@ def _factors(family: LawFamily, runs: Runs, constrained: set[str]) -> Array:
     if family.rescale is None:
         return ones
     factors = np.array(family.same_unit([_unit_factor(family, v) for v in runs.x]))
-    if constrained:
-        probe = {c.name: 0.5 for c in family.coefficients}
-        moved = family.rescale(probe, list(factors))
-        if any(moved[n] != probe[n] for n in constrained):
-            return ones
+    if constrained & _rescaled_names(family):
+        return ones
     return factors
+
+
+def _rescaled_names(family: LawFamily) -> set[str]:
+    """Coefficients that change with the unit of an input."""
+    if family.rescale is None:
+        return set()
+    probe = {c.name: 0.5 for c in family.coefficients}
+    moved = family.rescale(probe, [3.0 + i for i in range(len(family.inputs))])
+    return {n for n in probe if moved[n] != probe[n]}
 
 
 def _unit_factor(family: LawFamily, values: Array) -> float:

@@ -29,7 +29,7 @@ def find_starts(problem: Problem, given: Array | None = None, limit: int = 6) ->
     ----------
     problem : Problem
     given : ndarray (m, p), optional
-        Starts to try as they are, all coefficients; a row with NaN narrows the search instead.
+        Starts to try as they are, all coefficients; a row with NaN narrows a second search.
 
     Raises
     ------
@@ -46,7 +46,8 @@ def find_starts(problem: Problem, given: Array | None = None, limit: int = 6) ->
         partial = given[~complete][0] if (~complete).any() else None
     lacking = [c.name for c in small.family.coefficients if not (c.linear or c.starts)]
     if not lacking:
-        parts.append(_best(small, _project(small, _search_points(small, partial))))
+        for narrowed in (None,) if partial is None else (None, partial):
+            parts.append(_best(small, _project(small, _search_points(small, narrowed))))
     if lacking and not sum(map(len, parts)):
         raise FitError(
             f"law '{problem.family.name}' declares no span of starts for {lacking}. Pass start= "
