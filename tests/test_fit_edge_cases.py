@@ -108,6 +108,17 @@ class TestOptions:
         one = fitter.fit(table, "chinchilla", weights=np.full(64, 1e-27)).coef
         assert fitter.fit(table, "chinchilla", weights=np.full(64, 1e9)).coef == pytest.approx(one)
 
+    def test_what_only_the_prior_tells_keeps_its_spread(self):
+        table = grid_runs(noise=0.01).assign(tokens=1e10)
+        table["loss"] = sl.published.BESIROGLU_2024(params=table.params, tokens=1e10) * np.exp(
+            0.01 * np.random.default_rng(0).standard_normal(64)
+        )
+        priors = {"beta": (0.28, 0.05), "B": (410.0, 50.0)}
+        fit = sl.Fitter(draws=200, priors=priors).fit(table, "chinchilla")
+        spread = dict(zip(fit.coef, fit.draws.std(axis=0), strict=True))
+        assert spread["beta"] == pytest.approx(0.05, rel=0.3)
+        assert fit.stderr["beta"] == pytest.approx(0.05, rel=0.3)
+
     def test_infinite_bounds_survive_the_file(self, tmp_path):
         fit = sl.fit(grid_runs(), "chinchilla", draws=5, bounds={"alpha": (0.1, np.inf)})
         fit.save(tmp_path / "fit.json")

@@ -122,7 +122,10 @@ class Fitter(Settings):
         point, problem = solved.point, solved.point.problem
         residuals = problem.residuals(point.free[None])[0]
         clusters, doubts = usable_clusters(runs, len(point.free))
-        draws = draw_coefficients(point, clusters, self.draws, self.seed, workers=self.workers)
+        prior_sd = self.prior_sd(family)
+        draws = draw_coefficients(
+            point, clusters, self.draws, self.seed, workers=self.workers, prior_sd=prior_sd
+        )
         names = family.coefficient_names
         held = tuple(names[problem.free[j]] for j in np.flatnonzero(at_bound(problem, point.free)))
         notes = solved.notes + doubts + solution_notes(family, runs, point, draws, held)
@@ -142,7 +145,7 @@ class Fitter(Settings):
                 residual=problem.residual,
                 bounds=problem.bounds,
             ),
-            covariance=_raw_covariance(solved, clusters),
+            covariance=_raw_covariance(solved, clusters, prior_sd),
             at_bound=held,
             objective=point.objective,
             delta=problem.delta,
@@ -235,10 +238,10 @@ def fit(
     )
 
 
-def _raw_covariance(solved: Solved, clusters: NDArray[np.uint64]) -> Array:
+def _raw_covariance(solved: Solved, clusters: NDArray[np.uint64], prior_sd: Array | None) -> Array:
     """Sandwich covariance of all coefficients in raw units (NaN rows for those at a bound)."""
     free = solved.point.free
-    inner = sandwich_covariance(solved.point, clusters)
+    inner = sandwich_covariance(solved.point, clusters, prior_sd)
     if not len(free):
         return np.zeros((len(solved.coef),) * 2)
     columns = []

@@ -7,13 +7,14 @@ draw by draw.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from scaling_laws.data.runs import hash_labels, mix_bits
-from scaling_laws.solving.batch import second_order_terms, solve_batch
+from scaling_laws.solving.batch import Solutions, second_order_terms, solve_batch
 from scaling_laws.solving.objective import EFFICIENCY, Array, Problem, robust_scale
 from scaling_laws.solving.point import PointSolution
 
@@ -92,6 +93,7 @@ def draw_coefficients(
     *,
     workers: int = 1,
     chunk: int | None = None,
+    prior_sd: Array | None = None,
 ) -> Draws:
     """Refit to reweighted clusters, ``draws`` times.
 
@@ -104,6 +106,10 @@ def draw_coefficients(
     draws, seed, workers : int
     chunk : int, optional
         Draws solved together; no effect on the result.
+    prior_sd : ndarray (p,), optional
+        Standard deviations of the priors: each draw moves their means by so much at random, so
+        that what only a prior tells keeps the prior's spread (randomised maximum a posteriori;
+        Bardsley et al. 2014).
     """
     problem, q = point.problem, len(point.free)
     start = np.repeat(point.free[None], draws, axis=0)
@@ -113,14 +119,44 @@ def draw_coefficients(
     def weights(span: slice) -> Array:
         return problem.weights * cluster_weights(clusters, span.start, span.stop, seed)
 
-    solved = solve_batch(problem, start, weights, workers=workers, chunk=chunk)
+    if prior_sd is None:
+        solved = solve_batch(problem, start, weights, workers=workers, chunk=chunk)
+    else:
+        solved = _with_moved_priors(point, start, weights, prior_sd, seed)
     count = len(np.unique(clusters))
     widened = point.free + (solved.free - point.free) * np.sqrt(count / max(count - q, 1))
     free = np.clip(widened, problem.lower, problem.upper)
     return Draws(free, int(np.sum(~solved.converged)))
 
 
-def sandwich_covariance(point: PointSolution, clusters: NDArray[np.uint64]) -> Array:
+def _with_moved_priors(
+    point: PointSolution,
+    start: Array,
+    weights: Callable[[slice], Array],
+    prior_sd: Array,
+    seed: int,
+) -> Solutions:
+    """Refit draw by draw, each with prior means of its own."""
+    problem, draws = point.problem, len(start)
+    names = problem.family.coefficient_names
+    moves = np.stack([keyed_normals(f"prior of {n}", draws, seed) for n in names], axis=1)
+    means = problem.prior_mean + np.where(np.isfinite(prior_sd), prior_sd, 0.0) * moves
+    parts = [
+        solve_batch(
+            replace(problem, prior_mean=means[j]), start[j : j + 1], weights(slice(j, j + 1))
+        )
+        for j in range(draws)
+    ]
+    return Solutions(
+        np.concatenate([p.free for p in parts]),
+        np.concatenate([p.objective for p in parts]),
+        np.concatenate([p.converged for p in parts]),
+    )
+
+
+def sandwich_covariance(
+    point: PointSolution, clusters: NDArray[np.uint64], prior_sd: Array | None = None
+) -> Array:
     """Cluster-robust covariance of the free coefficients, NaN for those at a bound.
 
     Bread is the Hessian of the objective. Huber's function has no second derivative beyond
@@ -149,6 +185,11 @@ def sandwich_covariance(point: PointSolution, clusters: NDArray[np.uint64]) -> A
     count, n = len(unique), len(r)
     factor = count / max(count - 1, 1) * (n - 1) / max(n - q, 1)
     meat = np.matmul(grouped, grouped.T)
+    if prior_sd is not None:
+        spread = problem.prior_precision * np.where(np.isfinite(prior_sd), prior_sd, 0.0)
+        slope = np.where(problem.logs, problem.full(point.free[None])[0], 1.0)
+        pulled = (problem.matrix * (spread * slope)[:, None])[:, inside]
+        meat = meat + pulled.T @ pulled
     out[np.ix_(inside, inside)] = factor * inverse_bread @ meat @ inverse_bread
     return out
 

@@ -136,7 +136,7 @@ class Settings:
         solution = solve_point(
             problem,
             auto_delta=self.robust is not None and self.robust.delta == "auto",
-            prior_sd=self._prior_sd(family),
+            prior_sd=self.prior_sd(family),
             given=self._given(family, factors),
             use_lmfit=use_lmfit,
         )
@@ -156,7 +156,8 @@ class Settings:
         tied = {t if isinstance(t, str) else t[0] for t in self.ties.values()}
         return {*self.fixed, *self.bounds, *self.priors, *self.ties, *tied}
 
-    def _prior_sd(self, family: LawFamily) -> Array | None:
+    def prior_sd(self, family: LawFamily) -> Array | None:
+        """Standard deviations of the priors ``(p,)``, NaN where there is none; None without any."""
         if not self.priors:
             return None
         return np.array([self.priors.get(n, (0.0, np.nan))[1] for n in family.coefficient_names])
