@@ -393,8 +393,9 @@ def _drop_unfinished(
 
 
 def _status_word(value: Any) -> str:
-    missing = value is None or value != value or str(value) == "<NA>"
-    return _NO_STATUS if missing else str(value).strip().lower()
+    if value is None or str(value) == "<NA>" or (isinstance(value, float) and value != value):
+        return _NO_STATUS
+    return str(value).strip().lower()
 
 
 def _numbers(

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scaling_laws.errors import FitError
 from scaling_laws.solving.objective import Array, Problem
 
-_GRID_POINTS = {1: 64, 2: 20}  # per searched coefficient
+_GRID_POINTS = {1: 64, 2: 16}  # per searched coefficient
 _SOBOL_POINTS = {3: 512, 4: 1024}
 _MOST_SOBOL_POINTS = 2048
 _MOST_ROWS = 128
