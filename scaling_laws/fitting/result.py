@@ -18,6 +18,7 @@ from scaling_laws.fitting import text
 from scaling_laws.inference.interval import Kind, Predictive, check_level, parts_of
 from scaling_laws.laws.family import Law, check_inputs
 from scaling_laws.laws.registry import law_from_dict
+from scaling_laws.quantities import training_flops
 from scaling_laws.solving.objective import Array, Huber
 
 if TYPE_CHECKING:
@@ -242,7 +243,7 @@ class Fit:
         """Decades beyond the measured range, largest over inputs and compute; 0 inside."""
         named = dict(zip(self.law.inputs, inputs, strict=True))
         if "flops" in self.ranges and "flops" not in named and {"params", "tokens"} <= set(named):
-            named["flops"] = 6.0 * named["params"] * named["tokens"]
+            named["flops"] = np.asarray(training_flops(named["params"], named["tokens"]))
         beyond = np.zeros(len(inputs[0]))
         for name, value in named.items():
             low, high = self.ranges[name]

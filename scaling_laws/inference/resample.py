@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scaling_laws.data.runs import hash_labels, mix_bits
-from scaling_laws.solving.batch import Solutions, second_order_terms, solve_batch
+from scaling_laws.solving.batch import Solutions, joined, second_order_terms, solve_batch
 from scaling_laws.solving.objective import EFFICIENCY, Array, Problem, robust_scale
 from scaling_laws.solving.point import PointSolution
 
@@ -147,11 +147,7 @@ def _with_moved_priors(
         )
         for j in range(draws)
     ]
-    return Solutions(
-        np.concatenate([p.free for p in parts]),
-        np.concatenate([p.objective for p in parts]),
-        np.concatenate([p.converged for p in parts]),
-    )
+    return joined(parts)
 
 
 def sandwich_covariance(

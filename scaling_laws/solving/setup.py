@@ -48,10 +48,9 @@ class Settings:
         if self.robust is not None and not isinstance(self.robust, Huber):
             raise DataError(f"robust must be a Huber or None, got {self.robust!r}.")
         self._check_numbers()
-        if isinstance(self.focus, bool) or not isinstance(self.focus, int | float):
+        number = isinstance(self.focus, int | float) and not isinstance(self.focus, bool)
+        if not (number and np.isfinite(self.focus) and self.focus >= 0):
             raise DataError(f"focus must be a finite number >= 0, got {self.focus!r}.")
-        if not (np.isfinite(self.focus) and self.focus >= 0):
-            raise DataError(f"focus must be a finite number >= 0, got {self.focus}.")
 
     def _check_numbers(self) -> None:
         """Refuse options that are not mappings of names to numbers."""
@@ -152,8 +151,13 @@ class Settings:
         moved = [n in _rescaled_names(family) for n in family.coefficient_names]
         return np.where(moved, np.nan, given)  # alone, these say nothing in the solver's units
 
+    def _tied(self) -> dict[str, tuple[str, float]]:
+        """Each tied coefficient with the one it follows and the factor between them."""
+        pairs = {n: (t, 1.0) if isinstance(t, str) else t for n, t in self.ties.items()}
+        return {name: (other, float(factor)) for name, (other, factor) in pairs.items()}
+
     def _constrained(self) -> set[str]:
-        tied = {t if isinstance(t, str) else t[0] for t in self.ties.values()}
+        tied = {other for other, _ in self._tied().values()}
         return {*self.fixed, *self.bounds, *self.priors, *self.ties, *tied}
 
     def prior_sd(self, family: LawFamily) -> Array | None:
@@ -172,8 +176,7 @@ class Settings:
         factors: Array,
     ) -> Problem:
         names = family.coefficient_names
-        ties = {a: (t, 1.0) if isinstance(t, str) else (t[0], float(t[1])) for a, t in
-                self.ties.items()}  # fmt: skip
+        ties = self._tied()
         fixed = {a: float(v) for a, v in self.fixed.items()}
         self._check_kinds(family, ties)
         matrix, offset, logs, free = linear_map(family, fixed, ties)
@@ -219,8 +222,7 @@ class Settings:
         for name, (_, sd) in self.priors.items():
             if not sd > 0:
                 raise DataError(f"the prior of '{name}' needs a standard deviation > 0, got {sd}.")
-        for name, tie in self.ties.items():
-            other = tie if isinstance(tie, str) else tie[0]
+        for name, (other, _) in self._tied().items():
             if other not in names or other == name or other in self.ties or name in self.fixed:
                 raise DataError(
                     f"ties= binds '{name}' to '{other}'. Bind it to another coefficient of "
@@ -271,8 +273,7 @@ class Settings:
                     f"fixed= sets '{name}' to {value}, outside what '{family.name}' allows "
                     f"({lower[i]}, {upper[i]})."
                 )
-        for name, tie in self.ties.items():
-            other, factor = (tie, 1.0) if isinstance(tie, str) else (tie[0], float(tie[1]))
+        for name, (other, factor) in self._tied().items():
             i, j = (family.coefficient_names.index(n) for n in (name, other))
             lower[j], upper[j] = max(lower[j], lower[i] / factor), min(upper[j], upper[i] / factor)
         return lower, upper
