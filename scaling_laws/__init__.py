@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from scaling_laws.fitting.fitter import fit as fit
     from scaling_laws.fitting.result import Fit as Fit
     from scaling_laws.fitting.result import load as load
+    from scaling_laws.fitting.selection import Selection as Selection
+    from scaling_laws.fitting.selection import select as select
     from scaling_laws.inference.backtest import backtest as backtest
     from scaling_laws.laws import published as published
     from scaling_laws.laws.family import Coefficient as Coefficient
@@ -71,6 +73,8 @@ _HOME = {
     "fit": "scaling_laws.fitting.fitter",
     "Fit": "scaling_laws.fitting.result",
     "load": "scaling_laws.fitting.result",
+    "Selection": "scaling_laws.fitting.selection",
+    "select": "scaling_laws.fitting.selection",
     "backtest": "scaling_laws.inference.backtest",
     "Coefficient": "scaling_laws.laws.family",
     "Law": "scaling_laws.laws.family",

@@ -21,6 +21,7 @@ from scaling_laws.inference.resample import (
     keyed_normals,
     sandwich_covariance,
 )
+from scaling_laws.inference.weighing import fitted_law_error
 from scaling_laws.laws.family import Law, LawFamily
 from scaling_laws.solving.objective import Array
 from scaling_laws.solving.setup import Settings, Solved, bind_family
@@ -52,6 +53,9 @@ class Fitter(Settings):
         more. 0 reproduces published fits; values to 1 predict better far away on most data.
     draws : int, default 1000
         Bootstrap draws behind intervals; 0 for none.
+    law_error : bool, default True
+        Whether intervals beyond the data allow for an error of the law itself, estimated by
+        backtests of these options and a bundled rate. False: as if the law were exact.
     workers : int, default 1
         Threads. Results do not depend on it.
     seed : int, default 0
@@ -72,6 +76,7 @@ class Fitter(Settings):
     """
 
     draws: int = 1000
+    law_error: bool = True
     workers: int = 1
     seed: int = 0
 
@@ -81,6 +86,8 @@ class Fitter(Settings):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < least:
                 raise DataError(f"{name} must be an integer >= {least}, got {value!r}.")
+        if not isinstance(self.law_error, bool):
+            raise DataError(f"law_error must be True or False, got {self.law_error!r}.")
         if isinstance(self.seed, bool) or not isinstance(self.seed, int | np.integer):
             raise DataError(f"seed must be an integer, got {self.seed!r}.")
 
@@ -129,6 +136,10 @@ class Fitter(Settings):
         names = family.coefficient_names
         held = tuple(names[problem.free[j]] for j in np.flatnonzero(at_bound(problem, point.free)))
         notes = solved.notes + doubts + solution_notes(family, runs, point, draws, held)
+        error = None
+        if self.law_error and self.draws:
+            error, told = fitted_law_error(self, runs, family)
+            notes += told
         if not self.draws:
             notes += (Note("no_draws", "info", "draws=0: predictions carry no interval"),)
         return Fit(
@@ -144,6 +155,7 @@ class Fitter(Settings):
                 noise=run_noise(residuals, problem.weights, len(point.free)),
                 residual=problem.residual,
                 bounds=problem.bounds,
+                law_error=error,
             ),
             covariance=_raw_covariance(solved, clusters, prior_sd),
             at_bound=held,
@@ -191,7 +203,7 @@ def fit(
         Rows that belong to one run or configuration. Default: column ``run`` or ``run_id``.
     **options
         Fields of `Fitter`: ``residual``, ``robust``, ``fixed``, ``bounds``, ``start``, ``ties``,
-        ``priors``, ``focus``, ``draws``, ``workers``, ``seed``.
+        ``priors``, ``focus``, ``draws``, ``law_error``, ``workers``, ``seed``.
 
     Returns
     -------

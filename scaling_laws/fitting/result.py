@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from scaling_laws.data.runs import Runs
 from scaling_laws.errors import DataError, Note
 from scaling_laws.fitting import text
-from scaling_laws.inference.interval import Kind, Predictive, check_level, parts_of
-from scaling_laws.laws.family import Law, check_inputs
+from scaling_laws.fitting.predicting import Predicts
+from scaling_laws.inference.interval import Predictive, check_level
+from scaling_laws.inference.law_error import LawError
+from scaling_laws.laws.family import Law
 from scaling_laws.laws.registry import law_from_dict
-from scaling_laws.quantities import training_flops
 from scaling_laws.solving.objective import Array, Huber
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ _ROWS_KEPT = 100_000
 
 
 @dataclass(frozen=True, eq=False)
-class Fit:
+class Fit(Predicts):
     """A fitted law. Frozen; made by `scaling_laws.fit` and `scaling_laws.load`.
 
     Parameters
@@ -167,93 +167,6 @@ class Fit:
             bands = np.quantile(self.draws, [0.5 * (1 - level), 0.5 * (1 + level)], axis=0)
         return pd.DataFrame({"low": bands[0], "high": bands[1]}, index=names)
 
-    def predict(
-        self,
-        data: pd.DataFrame | Mapping[str, ArrayLike] | None = None,
-        *,
-        level: float = 0.9,
-        kind: Kind = "run",
-        parts: Sequence[str] | None = None,
-        **inputs: ArrayLike,
-    ) -> pd.DataFrame:
-        """Predict the target with an interval.
-
-        Parameters
-        ----------
-        data : DataFrame or mapping, optional
-            Inputs as columns; instead of keyword arguments. Other columns are ignored.
-        level : float, default 0.9
-            Mass of the central interval.
-        kind : {"run", "mean"}
-            ``"run"``: where one new run lands. ``"mean"``: the curve itself, never wider.
-        parts : sequence of str, optional
-            Parts of the uncertainty to include, among ``"coefficients"``, ``"law"``, ``"run"``;
-            overrides ``kind``.
-        **inputs : array_like
-            One per input of the law, raw counts; they broadcast.
-
-        Returns
-        -------
-        DataFrame
-            The inputs, ``<target>``, ``<target>_low``, ``<target>_high`` and ``extrapolation``:
-            decades beyond the measured range of the input (or compute) that exceeds it most.
-
-        Raises
-        ------
-        DataError
-            An input is missing, unknown or outside its domain; impossible ``level`` or ``kind``.
-
-        Examples
-        --------
-        >>> import scaling_laws as sl
-        >>> fit = sl.fit(sl.load_dataset("tiny_lm"), "chinchilla", draws=100)
-        >>> ahead = fit.predict(params=[1e6, 1e8], tokens=[1e7, 1e9])
-        >>> bool((ahead.loss_low < ahead.loss).all())
-        True
-        """
-        import pandas as pd
-
-        if data is not None:
-            if inputs:
-                raise DataError("give inputs as a table or as keyword arguments, not both.")
-            lacking = [n for n in self.law.inputs if n not in data]
-            if lacking:
-                raise DataError(
-                    f"the table lacks the inputs {lacking}. Found: {', '.join(map(str, data))}."
-                )
-            inputs = {n: data[n] for n in self.law.inputs}
-        arrays = [np.atleast_1d(a) for a in check_inputs(self.law.family, inputs)]
-        chosen = parts_of(kind, parts)
-        low, high = self.predictive.interval(arrays, check_level(level), chosen)
-        columns = dict(zip(self.law.inputs, arrays, strict=True))
-        columns[self.target] = self.predictive.mean(arrays)
-        columns[f"{self.target}_low"], columns[f"{self.target}_high"] = low, high
-        columns["extrapolation"] = self.extrapolation(arrays)
-        index = data.index if isinstance(data, pd.DataFrame) else None
-        return pd.DataFrame(columns, index=index)
-
-    def predict_interval(
-        self, inputs: Mapping[str, ArrayLike], *, level: float = 0.9, kind: Kind = "run"
-    ) -> tuple[Array, Array]:
-        """Ends of the interval of `predict` as two arrays, without pandas."""
-        arrays = [np.atleast_1d(a) for a in check_inputs(self.law.family, inputs)]
-        return self.predictive.interval(arrays, check_level(level), parts_of(kind, None))
-
-    def extrapolation(self, inputs: Sequence[Array]) -> Array:
-        """Decades beyond the measured range, largest over inputs and compute; 0 inside."""
-        named = dict(zip(self.law.inputs, inputs, strict=True))
-        if "flops" in self.ranges and "flops" not in named and {"params", "tokens"} <= set(named):
-            named["flops"] = np.asarray(training_flops(named["params"], named["tokens"]))
-        beyond = np.zeros(len(inputs[0]))
-        for name, value in named.items():
-            low, high = self.ranges[name]
-            if low > 0 and (value > 0).all():
-                over = np.maximum(np.log10(value / high), np.log10(low / value))
-            else:
-                over = np.maximum(value - high, low - value) / max(high - low, 1e-300)
-            beyond = np.maximum(beyond, over - 1e-12)
-        return np.where(beyond > 1e-9, beyond, 0.0)
-
     def residual_table(self) -> pd.DataFrame:
         """Every row used: inputs, target, prediction, residual on the residual scale."""
         runs = self._rows("residual_table")
@@ -316,6 +229,7 @@ class Fit:
                 "noise": _plain(p.noise),
                 "residual": p.residual,
                 "bounds": list(p.bounds),
+                "law_error": None if p.law_error is None else asdict(p.law_error),
             },
             "covariance": _plain(self.covariance),
             "at_bound": list(self.at_bound),
@@ -429,6 +343,7 @@ def fit_from_dict(data: Mapping[str, Any]) -> Fit:
         noise=float("nan") if p["noise"] is None else float(p["noise"]),
         residual=p["residual"],
         bounds=(float(p["bounds"][0]), float(p["bounds"][1])),
+        law_error=law_error_from_dict(p.get("law_error")),
     )
     return Fit(
         law=law,
@@ -447,6 +362,14 @@ def fit_from_dict(data: Mapping[str, Any]) -> Fit:
         starts_agreeing=int(data["starts"][0]),
         notes=tuple(Note(**n) for n in data["notes"]),
     )
+
+
+def law_error_from_dict(data: Mapping[str, Any] | None) -> LawError | None:
+    """Restore the law error of a file; None where it has none."""
+    if data is None:
+        return None
+    spans = {n: (float(v[0]), float(v[1])) for n, v in data["largest"].items()}
+    return LawError({n: float(v) for n, v in data["rates"].items()}, spans)
 
 
 def _plain(value: Any) -> Any:

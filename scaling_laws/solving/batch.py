@@ -43,7 +43,9 @@ def solve_batch(
     start: Array,
     weights: Array | Callable[[slice], Array] | None = None,
     *,
+    delta: Array | None = None,
     tolerance: float = 1e-6,
+    iterations: int = _MAX_ITERATIONS,
     workers: int = 1,
     chunk: int | None = None,
 ) -> Solutions:
@@ -57,8 +59,12 @@ def solve_batch(
     weights : ndarray (k, n), or callable slice -> ndarray, optional
         Row weights of each draw; a callable makes them a chunk at a time, which keeps memory
         flat. Default: the problem's own weights for all.
+    delta : ndarray (k,), optional
+        Huber's turning point of each draw. Default: the problem's own for all.
     tolerance : float
         Stop when the predicted change is below this share of a standard error (squared).
+    iterations : int
+        Most steps of a draw.
     workers : int
         Threads.
     chunk : int, optional
@@ -79,7 +85,8 @@ def solve_batch(
             w = np.broadcast_to(problem.weights, (span.stop - span.start, n))
         else:
             w = weights[span]
-        return _Chunk(problem, start[span], w, tolerance).solve()
+        turning = problem.delta if delta is None else delta[span, None]
+        return _Chunk(problem, start[span], w, turning, tolerance).solve(iterations)
 
     if workers > 1 and len(spans) > 1:
         with ThreadPoolExecutor(workers) as pool:
@@ -105,23 +112,31 @@ class _Chunk:
     reweighted least squares, always safe); ``damping`` is Marquardt's.
     """
 
-    def __init__(self, problem: Problem, start: Array, weights: Array, tolerance: float) -> None:
+    def __init__(
+        self,
+        problem: Problem,
+        start: Array,
+        weights: Array,
+        delta: float | Array,
+        tolerance: float,
+    ) -> None:
         self.problem = problem
+        self.delta = delta
         self.tolerance = tolerance
         self.free = np.clip(start, problem.lower, problem.upper)
         self.done_objective = np.full(len(start), np.inf)
         self.converged = np.zeros(len(start), dtype=bool)
         self.alive = np.arange(len(start))
         self.weights = weights
-        robust = np.isfinite(problem.delta)
-        self.mix = np.full(len(start), 0.1 if robust else 0.0)
+        self.robust = bool(np.isfinite(delta).any())
+        self.mix = np.full(len(start), 0.1 if self.robust else 0.0)
         self.damping = np.zeros(len(start))
         self.residuals, self.jacobian = problem.residuals_with_jacobian(self.free)
-        self.objective = problem.objective_of(self.residuals, self.free, weights)
+        self.objective = problem.objective_of(self.residuals, self.free, weights, delta)
         self.phi = self.free.copy()
 
-    def solve(self) -> Solutions:
-        for iteration in range(_MAX_ITERATIONS):
+    def solve(self, iterations: int) -> Solutions:
+        for iteration in range(iterations):
             if not len(self.alive):
                 break
             self._iterate(second_order=iteration >= _GAUSS_NEWTON_ITERATIONS)
@@ -140,7 +155,7 @@ class _Chunk:
             decrement = np.where(sound, newton_decrement, decrement)
         trial = np.clip(self.phi + step, self.problem.lower, self.problem.upper)
         residuals, jacobian = self.problem.residuals_with_jacobian(trial)
-        objective = self.problem.objective_of(residuals, trial, self.weights)
+        objective = self.problem.objective_of(residuals, trial, self.weights, self.delta)
         scale = self.objective / max(len(self.problem.y), 1)
         undamped = decrement * (1.0 + self.damping)  # what a full step would promise, at least
         small = undamped <= self.tolerance * scale
@@ -157,11 +172,12 @@ class _Chunk:
             self._leave(finished)
 
     def _derivatives(self) -> tuple[Array, Array, Array]:
-        delta, r, jac, w = self.problem.delta, self.residuals, self.jacobian, self.weights
-        if np.isfinite(delta):
+        delta, r, jac, w = self.delta, self.residuals, self.jacobian, self.weights
+        if self.robust:
             size = np.abs(r)
             psi = np.clip(r, -delta, delta)
-            majorant = delta / np.maximum(size, delta)
+            with np.errstate(invalid="ignore"):
+                majorant = np.where(size > delta, delta / np.maximum(size, delta), 1.0)
             mix = self.mix[:, None]
             curvature = w * ((1.0 - mix) * (size <= delta) + mix * majorant)
         else:
@@ -226,8 +242,7 @@ class _Chunk:
         self.objective[better] = objective[better]
 
     def _adapt(self, better: NDArray[np.bool_]) -> None:
-        robust = np.isfinite(self.problem.delta)
-        mixed = self.mix < 1.0 if robust else np.zeros(len(self.mix), dtype=bool)
+        mixed = self.mix < 1.0 if self.robust else np.zeros(len(self.mix), dtype=bool)
         more_mix = np.minimum(1.0, np.maximum(self.mix, 1e-2) * 10.0)
         more_damping = np.maximum(self.damping * 10.0, 1e-3)
         self.damping = np.where(
@@ -235,7 +250,7 @@ class _Chunk:
             np.where(self.damping > 1e-6, self.damping * 0.2, 0.0),
             np.where(mixed, self.damping, more_damping),
         )
-        if robust:
+        if self.robust:
             floor = 1e-4
             eased = np.maximum(self.mix * 0.2, floor)
             self.mix = np.where(better, eased, np.where(mixed, more_mix, self.mix))
@@ -247,6 +262,8 @@ class _Chunk:
         keep = ~finished
         self.alive = self.alive[keep]
         self.weights = self.weights[keep]
+        if isinstance(self.delta, np.ndarray):
+            self.delta = self.delta[keep]
         for name in ("phi", "residuals", "jacobian", "objective", "mix", "damping"):
             setattr(self, name, getattr(self, name)[keep])
 

@@ -101,15 +101,13 @@ class Settings:
             positive_target=positive,
         )
 
-    def solve(self, runs: Runs, family: LawFamily, *, use_lmfit: bool = True) -> Solved:
-        """Find the point optimum of a family over checked runs.
+    def prepare(self, runs: Runs, family: LawFamily) -> Prepared:
+        """Turn checked runs into the problem that `solve` minimises.
 
         Raises
         ------
         DataError
             Too few rows, an input that never varies, an impossible constraint.
-        FitError, LawError
-            As `solve_point`.
         """
         self._check_names(family.coefficient_names)
         notes = runs.notes + design_notes(runs)
@@ -132,14 +130,27 @@ class Settings:
                 f"'{family.name}' and their uncertainty: at least {len(problem.free) + 1} are "
                 f"needed. Add runs, fix some with fixed={{...}}, or use a law with fewer."
             )
+        return Prepared(family, problem, factors, notes + zeros, inner is not None)
+
+    def solve(self, runs: Runs, family: LawFamily, *, use_lmfit: bool = True) -> Solved:
+        """Find the point optimum of a family over checked runs.
+
+        Raises
+        ------
+        DataError
+            As `prepare`.
+        FitError, LawError
+            As `solve_point`.
+        """
+        prepared = self.prepare(runs, family)
         solution = solve_point(
-            problem,
+            prepared.problem,
             auto_delta=self.robust is not None and self.robust.delta == "auto",
             prior_sd=self.prior_sd(family),
-            given=self._given(family, factors),
+            given=self._given(family, prepared.factors),
             use_lmfit=use_lmfit,
         )
-        return Solved(family, solution, factors, notes + zeros, inner is not None)
+        return Solved(family, solution, prepared.factors, prepared.notes, prepared.solved_as_other)
 
     def _given(self, family: LawFamily, factors: Array) -> Array | None:
         """The user's start in the solver's units, ``(1, p)``; NaN where none was given."""
@@ -280,20 +291,42 @@ class Settings:
 
 
 @dataclass(frozen=True, eq=False)
-class Solved:
-    """A solved point and the way back to raw units.
+class Prepared:
+    """A problem ready to be solved and the way back to raw units.
 
     Parameters
     ----------
     family : LawFamily
-    point : PointSolution
+    problem : Problem
         In the solver's units.
     factors : ndarray
         What each input was multiplied by.
     notes : tuple of Note
     solved_as_other : bool
-        Whether the solver worked in the family's ``solve_as`` coefficients.
+        Whether the solver works in the family's ``solve_as`` coefficients.
     """
+
+    family: LawFamily
+    problem: Problem
+    factors: Array
+    notes: tuple[Note, ...]
+    solved_as_other: bool
+
+    def raw(self, free: Array) -> Array:
+        """All coefficients in raw units ``(k, p)`` from free ones ``(k, q)``."""
+        full = self.problem.full(free)
+        if self.solved_as_other and self.family.from_solved is not None:
+            names = self.family.coefficient_names
+            coef = self.family.from_solved(
+                dict(zip(self.problem.family.coefficient_names, full.T, strict=True))
+            )
+            full = np.stack([coef[n] for n in names], axis=1)
+        return _rescaled(self.family, full, 1.0 / self.factors)
+
+
+@dataclass(frozen=True, eq=False)
+class Solved:
+    """A solved point; parameters as `Prepared`, with ``point`` in the solver's units."""
 
     family: LawFamily
     point: PointSolution
@@ -303,14 +336,9 @@ class Solved:
 
     def raw(self, free: Array) -> Array:
         """All coefficients in raw units ``(k, p)`` from free ones ``(k, q)``."""
-        full = self.point.problem.full(free)
-        if self.solved_as_other and self.family.from_solved is not None:
-            names = self.family.coefficient_names
-            coef = self.family.from_solved(
-                dict(zip(self.point.problem.family.coefficient_names, full.T, strict=True))
-            )
-            full = np.stack([coef[n] for n in names], axis=1)
-        return _rescaled(self.family, full, 1.0 / self.factors)
+        return Prepared(
+            self.family, self.point.problem, self.factors, self.notes, self.solved_as_other
+        ).raw(free)
 
     @property
     def coef(self) -> Array:
