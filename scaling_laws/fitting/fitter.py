@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -24,6 +24,9 @@ from scaling_laws.inference.resample import (
 from scaling_laws.laws.family import Law, LawFamily
 from scaling_laws.solving.objective import Array
 from scaling_laws.solving.setup import Settings, Solved, bind_family
+
+if TYPE_CHECKING:
+    from scaling_laws.fitting.groups import GroupedFit
 
 
 @dataclass(frozen=True)
@@ -84,6 +87,34 @@ class Fitter(Settings):
         if isinstance(self.seed, bool) or not isinstance(self.seed, int | np.integer):
             raise DataError(f"seed must be an integer, got {self.seed!r}.")
 
+    @overload
+    def fit(
+        self,
+        runs: Any,
+        law: str | LawFamily,
+        *,
+        target: str = ...,
+        inputs: Sequence[str] | None = ...,
+        columns: Mapping[str, str] | None = ...,
+        weights: str | ArrayLike | None = ...,
+        cluster: str | ArrayLike | None = ...,
+        group: None = None,
+        shared: Sequence[str] = ...,
+    ) -> Fit: ...
+    @overload
+    def fit(
+        self,
+        runs: Any,
+        law: str | LawFamily,
+        *,
+        target: str = ...,
+        inputs: Sequence[str] | None = ...,
+        columns: Mapping[str, str] | None = ...,
+        weights: str | ArrayLike | None = ...,
+        cluster: str | ArrayLike | None = ...,
+        group: str,
+        shared: Sequence[str] = ...,
+    ) -> GroupedFit: ...
     def fit(
         self,
         runs: Any,
@@ -94,7 +125,9 @@ class Fitter(Settings):
         columns: Mapping[str, str] | None = None,
         weights: str | ArrayLike | None = None,
         cluster: str | ArrayLike | None = None,
-    ) -> Fit:
+        group: str | None = None,
+        shared: Sequence[str] = (),
+    ) -> Fit | GroupedFit:
         """Fit a law to runs. See `scaling_laws.fit` for the parameters.
 
         Examples
@@ -105,6 +138,17 @@ class Fitter(Settings):
         ['A', 'B', 'E', 'alpha', 'beta']
         """
         family = bind_family(law, target, inputs)
+        if group is not None:
+            from scaling_laws.fitting.groups import check_groups, fit_groups
+
+            tied = check_groups(family, target, group, shared)
+            checked = self.check(runs, family, target, columns, weights, cluster, group)
+            return fit_groups(self, checked, family, group, tied)
+        if len(shared):
+            raise DataError(
+                f"shared={tuple(shared)} ties coefficients across groups: name the column of the "
+                "groups with group=, or use ties= within one law."
+            )
         checked = self.check(runs, family, target, columns, weights, cluster)
         return self.fit_checked(checked, family)
 
@@ -145,7 +189,7 @@ class Fitter(Settings):
                 residual=problem.residual,
                 bounds=problem.bounds,
             ),
-            covariance=_raw_covariance(solved, clusters, prior_sd),
+            covariance=raw_covariance(solved, clusters, prior_sd),
             at_bound=held,
             objective=point.objective,
             delta=problem.delta,
@@ -159,6 +203,34 @@ class Fitter(Settings):
         )
 
 
+@overload
+def fit(
+    runs: Any,
+    law: str | LawFamily,
+    *,
+    target: str = ...,
+    inputs: Sequence[str] | None = ...,
+    columns: Mapping[str, str] | None = ...,
+    weights: str | ArrayLike | None = ...,
+    cluster: str | ArrayLike | None = ...,
+    group: None = None,
+    shared: Sequence[str] = ...,
+    **options: Any,
+) -> Fit: ...
+@overload
+def fit(
+    runs: Any,
+    law: str | LawFamily,
+    *,
+    target: str = ...,
+    inputs: Sequence[str] | None = ...,
+    columns: Mapping[str, str] | None = ...,
+    weights: str | ArrayLike | None = ...,
+    cluster: str | ArrayLike | None = ...,
+    group: str,
+    shared: Sequence[str] = ...,
+    **options: Any,
+) -> GroupedFit: ...
 def fit(
     runs: Any,
     law: str | LawFamily,
@@ -168,8 +240,10 @@ def fit(
     columns: Mapping[str, str] | None = None,
     weights: str | ArrayLike | None = None,
     cluster: str | ArrayLike | None = None,
+    group: str | None = None,
+    shared: Sequence[str] = (),
     **options: Any,
-) -> Fit:
+) -> Fit | GroupedFit:
     """Fit a scaling law to a table of runs.
 
     Parameters
@@ -189,13 +263,18 @@ def fit(
         Column, or one number a row; only ratios matter to intervals.
     cluster : str or array_like, optional
         Rows that belong to one run or configuration. Default: column ``run`` or ``run_id``.
+    group : str, optional
+        Column of groups to fit apart, such as corpora or architectures; gives a `GroupedFit`.
+    shared : sequence of str, default ()
+        Coefficients that all groups have in common; the others are each group's own. With none,
+        every group is fitted by itself.
     **options
         Fields of `Fitter`: ``residual``, ``robust``, ``fixed``, ``bounds``, ``start``, ``ties``,
         ``priors``, ``focus``, ``draws``, ``workers``, ``seed``.
 
     Returns
     -------
-    Fit
+    Fit, or GroupedFit with ``group``
 
     Raises
     ------
@@ -235,10 +314,12 @@ def fit(
         columns=columns,
         weights=weights,
         cluster=cluster,
+        group=group,
+        shared=shared,
     )
 
 
-def _raw_covariance(solved: Solved, clusters: NDArray[np.uint64], prior_sd: Array | None) -> Array:
+def raw_covariance(solved: Solved, clusters: NDArray[np.uint64], prior_sd: Array | None) -> Array:
     """Sandwich covariance of all coefficients in raw units (NaN rows for those at a bound)."""
     free = solved.point.free
     inner = sandwich_covariance(solved.point, clusters, prior_sd)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from scaling_laws.fitting.fitter import Fitter
+    from scaling_laws.fitting.groups import GroupedFit
 
 FORMAT_VERSION = 1
 _ROWS_KEPT = 100_000
@@ -347,15 +348,20 @@ class Fit:
         >>> sl.load(path).coef == fit.coef
         True
         """
-        target = Path(path)
-        body = json.dumps(self.to_dict(rows=rows), allow_nan=False)
-        scratch = target.with_name(target.name + ".part")
-        scratch.write_text(body, encoding="utf-8")
-        scratch.replace(target)
+        write_json(path, self.to_dict(rows=rows))
 
 
-def load(path: str | os.PathLike[str]) -> Fit:
-    """Read a fit that `Fit.save` wrote.
+def write_json(path: str | os.PathLike[str], content: Mapping[str, Any]) -> None:
+    """Write a mapping as JSON, atomically."""
+    target = Path(path)
+    body = json.dumps(content, allow_nan=False)
+    scratch = target.with_name(target.name + ".part")
+    scratch.write_text(body, encoding="utf-8")
+    scratch.replace(target)
+
+
+def load(path: str | os.PathLike[str]) -> Fit | GroupedFit:
+    """Read a fit that `Fit.save` or `GroupedFit.save` wrote.
 
     Parameters
     ----------
@@ -363,7 +369,8 @@ def load(path: str | os.PathLike[str]) -> Fit:
 
     Returns
     -------
-    Fit
+    Fit or GroupedFit
+        What was saved.
 
     Raises
     ------
@@ -390,7 +397,7 @@ def load(path: str | os.PathLike[str]) -> Fit:
         raise DataError(f"there is no file {file.name} in {file.parent}.") from None
     except (OSError, ValueError):
         raise DataError(not_a_fit) from None
-    if not isinstance(data, dict) or data.get("kind") != "Fit":
+    if not isinstance(data, dict) or data.get("kind") not in ("Fit", "GroupedFit"):
         raise DataError(not_a_fit)
     if data.get("format", 0) > FORMAT_VERSION:
         raise DataError(
@@ -398,6 +405,10 @@ def load(path: str | os.PathLike[str]) -> Fit:
             f"this version reads up to format {FORMAT_VERSION}. Upgrade scaling_laws."
         )
     try:
+        if data["kind"] == "GroupedFit":
+            from scaling_laws.fitting.groups import grouped_from_dict
+
+            return grouped_from_dict(data)
         return fit_from_dict(data)
     except (KeyError, TypeError, IndexError) as error:
         raise DataError(f"{file.name} is damaged ({type(error).__name__}: {error}).") from None

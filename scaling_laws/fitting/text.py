@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from html import escape
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from scaling_laws.errors import Note
+
 if TYPE_CHECKING:
+    from scaling_laws.fitting.groups import GroupedFit
     from scaling_laws.fitting.result import Fit
 
 _MOST_DIGITS = 7
@@ -75,24 +79,75 @@ def fit_text(fit: Fit) -> str:
 
 def fit_html(fit: Fit) -> str:
     """Return the notebook form of a fit."""
-    header, *rows = _coefficient_rows(fit)
+    return _html(_title(fit), _verdict(fit), _facts(fit), _coefficient_rows(fit), fit.notes)
+
+
+def grouped_text(grouped: GroupedFit) -> str:
+    """Return the printed form of grouped fits: one row a group."""
+    rows = _group_rows(grouped)
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    lines = [f"{_grouped_title(grouped)}    {_verdict(grouped)}", _grouped_facts(grouped)]
+    for row in rows:
+        cells = [row[0].ljust(widths[0])]
+        cells += [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
+        lines.append("  ".join(cells).rstrip())
+    lines += [f"{'!' if n.severity == 'warning' else '-'} {n}" for n in grouped.notes]
+    return "\n".join(lines)
+
+
+def grouped_html(grouped: GroupedFit) -> str:
+    """Return the notebook form of grouped fits."""
+    return _html(
+        _grouped_title(grouped),
+        _verdict(grouped),
+        _grouped_facts(grouped),
+        _group_rows(grouped),
+        grouped.notes,
+    )
+
+
+def _html(
+    title: str, verdict: str, facts: str, table: list[list[str]], notes: Sequence[Note]
+) -> str:
+    header, *rows = table
     head = "".join(f"<th>{escape(c)}</th>" for c in header)
     body = "".join("<tr>" + "".join(f"<td>{escape(c)}</td>" for c in row) + "</tr>" for row in rows)
-    notes = "".join(
-        f"<li><code>{escape(n.code)}</code> {escape(n.message)}</li>" for n in fit.notes
-    )
-    listed = f"<ul>{notes}</ul>" if notes else ""
+    items = "".join(f"<li><code>{escape(n.code)}</code> {escape(n.message)}</li>" for n in notes)
+    listed = f"<ul>{items}</ul>" if items else ""
     return (
-        f"<p><b>{escape(_title(fit))}</b> &nbsp; {escape(_verdict(fit))}<br>{escape(_facts(fit))}"
+        f"<p><b>{escape(title)}</b> &nbsp; {escape(verdict)}<br>{escape(facts)}"
         f"</p><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{listed}"
     )
+
+
+def _grouped_title(grouped: GroupedFit) -> str:
+    family = grouped.family
+    return f"Fits of {family.name} by {grouped.group}: {plain_formula(family.formula)}"
+
+
+def _grouped_facts(grouped: GroupedFit) -> str:
+    count = sum(len(f.residuals) for f in grouped.fits)
+    shared = ", ".join(grouped.shared)
+    return f"{len(grouped)} groups | {count} runs | " + (
+        f"in common: {shared}" if shared else "nothing in common"
+    )
+
+
+def _group_rows(grouped: GroupedFit) -> list[list[str]]:
+    names = grouped.family.coefficient_names
+    rows = [[grouped.group, "runs", *names, "run noise"]]
+    for label, fit in grouped.items():
+        cells = [" +- ".join(rounded(v, fit.stderr[n])) for n, v in fit.coef.items()]
+        cells = [c.removesuffix(" +- -") for c in cells]
+        rows.append([str(label), str(len(fit.residuals)), *cells, _noise(fit)])
+    return rows
 
 
 def _title(fit: Fit) -> str:
     return f"Fit of {fit.law.family.name}: {plain_formula(fit.law.family.formula)}"
 
 
-def _verdict(fit: Fit) -> str:
+def _verdict(fit: Fit | GroupedFit) -> str:
     warnings = sum(n.severity == "warning" for n in fit.notes)
     if not warnings:
         return "TRUSTED"
@@ -107,10 +162,13 @@ def _facts(fit: Fit) -> str:
     residual = fit.predictive.residual
     robust = "least squares" if not np.isfinite(fit.delta) else f"Huber {fit.delta:.2g}"
     parts.append(f"{residual} residual, {robust}")
-    scale = f"{100 * fit.noise:.2g} %" if residual == "log" else f"{fit.noise:.2g}"
-    parts.append(f"run noise {scale}")
+    parts.append(f"run noise {_noise(fit)}")
     parts.append(f"{fit.starts_agreeing} of {fit.starts} starts agree")
     return " | ".join(parts)
+
+
+def _noise(fit: Fit) -> str:
+    return f"{100 * fit.noise:.2g} %" if fit.predictive.residual == "log" else f"{fit.noise:.2g}"
 
 
 def _coefficient_rows(fit: Fit) -> list[list[str]]:

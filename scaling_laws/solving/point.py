@@ -162,7 +162,7 @@ def _refine_with_lmfit(problem: Problem, free: Array) -> Array:
     """Minimise with lmfit from ``free``; return the better of the two."""
     import lmfit
 
-    names = [problem.family.coefficient_names[i] for i in problem.free]
+    names = [f"free_{i}" for i in problem.free]  # lmfit takes identifiers only
     parameters = lmfit.Parameters()
     for j, name in enumerate(names):
         parameters.add(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -79,6 +79,7 @@ class Settings:
         columns: Mapping[str, str] | None = None,
         weights: str | ArrayLike | None = None,
         cluster: str | ArrayLike | None = None,
+        group: str | None = None,
     ) -> Runs:
         """Return the usable rows of a table for this family and target.
 
@@ -98,11 +99,28 @@ class Settings:
             columns=columns,
             weights=weights,
             cluster=cluster,
+            group=group,
             positive_target=positive,
         )
 
-    def solve(self, runs: Runs, family: LawFamily, *, use_lmfit: bool = True) -> Solved:
+    def solve(
+        self,
+        runs: Runs,
+        family: LawFamily,
+        *,
+        use_lmfit: bool = True,
+        starts: Callable[[Problem], Array] | None = None,
+    ) -> Solved:
         """Find the point optimum of a family over checked runs.
+
+        Parameters
+        ----------
+        runs : Runs
+        family : LawFamily
+        use_lmfit : bool
+            As `solve_point`.
+        starts : callable, optional
+            Makes starts ``(m, p)`` for the problem in the solver's units, besides the user's.
 
         Raises
         ------
@@ -111,7 +129,7 @@ class Settings:
         FitError, LawError
             As `solve_point`.
         """
-        self._check_names(family.coefficient_names)
+        self.check_names(family.coefficient_names)
         notes = runs.notes + design_notes(runs)
         constant = [n.details["input"] for n in notes if n.code == "constant_input"]
         if constant and not (self.fixed or self.ties or self.priors):
@@ -132,14 +150,22 @@ class Settings:
                 f"'{family.name}' and their uncertainty: at least {len(problem.free) + 1} are "
                 f"needed. Add runs, fix some with fixed={{...}}, or use a law with fewer."
             )
+        given = self._given(family, factors)
+        if starts is not None:
+            given = _joined(given, starts(problem))
         solution = solve_point(
             problem,
-            auto_delta=self.robust is not None and self.robust.delta == "auto",
+            auto_delta=self.auto_delta,
             prior_sd=self.prior_sd(family),
-            given=self._given(family, factors),
+            given=given,
             use_lmfit=use_lmfit,
         )
         return Solved(family, solution, factors, notes + zeros, inner is not None)
+
+    @property
+    def auto_delta(self) -> bool:
+        """Whether Huber's turning point follows the residuals."""
+        return self.robust is not None and self.robust.delta == "auto"
 
     def _given(self, family: LawFamily, factors: Array) -> Array | None:
         """The user's start in the solver's units, ``(1, p)``; NaN where none was given."""
@@ -205,7 +231,8 @@ class Settings:
             prior_precision=np.zeros(len(names)),
         )
 
-    def _check_names(self, names: Sequence[str]) -> None:
+    def check_names(self, names: Sequence[str]) -> None:
+        """Refuse options that name what is not a coefficient, or contradict each other."""
         for option in ("fixed", "bounds", "start", "ties", "priors"):
             for name in getattr(self, option):
                 if name not in names:
@@ -404,6 +431,13 @@ def _unit_factor(family: LawFamily, values: Array) -> float:
     if family.input_domain == "positive" and (values > 0).all():
         return float(np.exp(-np.log(values).mean()))
     return 1.0 / max(float(np.abs(values).max()), 1e-300)
+
+
+def _joined(given: Array | None, starts: Array) -> Array:
+    """Return the user's start, completed by the best of the others, before them."""
+    if given is None:
+        return starts
+    return np.concatenate([np.where(np.isfinite(given), given, starts[:1]), starts])
 
 
 def _rescaled(family: LawFamily, full: Array, factors: Sequence[float] | Array) -> Array:
