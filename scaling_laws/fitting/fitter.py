@@ -306,17 +306,17 @@ def fit(
     for name in options:
         if name not in known:
             raise DataError(f"fit has no option '{name}'.{suggest(name, known)} It has {known}.")
-    return Fitter(**options).fit(
-        runs,
-        law,
-        target=target,
-        inputs=inputs,
-        columns=columns,
-        weights=weights,
-        cluster=cluster,
-        group=group,
-        shared=shared,
-    )
+    where: dict[str, Any] = {
+        "target": target,
+        "inputs": inputs,
+        "columns": columns,
+        "weights": weights,
+        "cluster": cluster,
+        "group": group,
+        "shared": shared,
+    }
+    made: Fit | GroupedFit = Fitter(**options).fit(runs, law, **where)
+    return made
 
 
 def raw_covariance(solved: Solved, clusters: NDArray[np.uint64], prior_sd: Array | None) -> Array:

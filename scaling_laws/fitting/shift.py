@@ -109,7 +109,7 @@ def _expected_drop(parts: list[Part], apart: list[Array], clusters: NDArray[np.u
     """Mean drop per freed coefficient if the groups had them in common."""
     _, inverse = np.unique(clusters, return_inverse=True)
     count = int(inverse.max()) + 1
-    moves, scores, flats = [], [], []
+    moves, flats = [], []
     for part, free in zip(parts, apart, strict=True):
         inside = np.flatnonzero(~at_bound(part.problem, free[0]))
         residuals, jac = part.problem.residuals_with_jacobian(free)

@@ -193,6 +193,6 @@ def _family(tied: Tied, group: str) -> LawFamily:
 def _keeps_shared(tied: Tied, change: Callable[[Coefs], Mapping[str, Any]]) -> bool:
     """Whether what is shared before a change of coefficients is shared after it too."""
     names = tied.base.coefficient_names
-    one = change({n: 0.5 for n in names})
+    one = change(dict.fromkeys(names, 0.5))
     other = change({n: 0.5 if n in tied.shared else 0.7 for n in names})
     return all(float(one[n]) == float(other[n]) for n in tied.shared)
