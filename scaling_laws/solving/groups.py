@@ -7,7 +7,7 @@ own coefficients are solved for, group by group.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -16,9 +16,12 @@ from scaling_laws.laws.tied import Tied
 from scaling_laws.solving.batch import solve_batch
 from scaling_laws.solving.objective import Array, Problem
 from scaling_laws.solving.parts import Part, determined, group_part, group_parts
-from scaling_laws.solving.point import PointSolution, solve_point
+from scaling_laws.solving.point import with_scale
+from scaling_laws.solving.starts import find_starts
 
-_MOST_CANDIDATES = 6  # groups whose shared coefficients are tried for all
+_MOST_CANDIDATES = 4  # groups whose shared coefficients are tried for all
+_STARTS = 3
+_ROUGHLY = 1e-2
 
 
 def joint_starts(problem: Problem, auto_delta: bool) -> Array:
@@ -46,17 +49,28 @@ def joint_starts(problem: Problem, auto_delta: bool) -> Array:
     return problem.full(np.array(rows))
 
 
-def _solved(part: Part, auto_delta: bool) -> PointSolution | None:
+@dataclass(frozen=True)
+class _Alone:
+    """A rough fit of one group, or of all rows: the problem with its scale, and the optimum."""
+
+    problem: Problem
+    free: Array
+
+
+def _solved(part: Part, auto_delta: bool) -> _Alone | None:
     if not determined(part):
         return None
     try:
-        return solve_point(part.problem, auto_delta=auto_delta, use_lmfit=False)
+        starts = find_starts(part.problem, limit=_STARTS)
     except FitError:
         return None
+    problem = with_scale(part.problem, starts[:1], auto_delta, None)
+    solved = solve_batch(problem, starts, tolerance=_ROUGHLY)
+    return _Alone(problem, solved.free[int(np.argmin(solved.objective))])
 
 
 def _candidates(
-    parts: list[Part], alone: list[PointSolution | None], fallback: PointSolution
+    parts: list[Part], alone: list[_Alone | None], fallback: _Alone
 ) -> list[Array]:
     """Values to try for the shared free coefficients: middle, everything, largest groups."""
     shared = parts[0].shared
@@ -67,7 +81,7 @@ def _candidates(
     return [*middle, fallback.free[shared], *largest]
 
 
-def _filled(problem: Problem, parts: list[Part], own: list[PointSolution], shared: Array) -> Array:
+def _filled(problem: Problem, parts: list[Part], own: list[_Alone], shared: Array) -> Array:
     """Free coefficients of the joint problem: the shared ones given, the others solved."""
     out = np.zeros(len(problem.free))
     for part, start in zip(parts, own, strict=True):
@@ -85,6 +99,6 @@ def _filled(problem: Problem, parts: list[Part], own: list[PointSolution], share
             offset=part.problem.offset + held,
             free=tuple(np.array(part.problem.free)[free].tolist()),
         )
-        solved = solve_batch(small, start.free[None, free], tolerance=1e-3)
+        solved = solve_batch(small, start.free[None, free], tolerance=_ROUGHLY)
         out[part.places[free]] = solved.free[0]
     return out
