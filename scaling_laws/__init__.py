@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from scaling_laws.errors import ScalingLawError as ScalingLawError
     from scaling_laws.fitting.fitter import Fitter as Fitter
     from scaling_laws.fitting.fitter import fit as fit
+    from scaling_laws.fitting.groups import GroupedFit as GroupedFit
     from scaling_laws.fitting.result import Fit as Fit
     from scaling_laws.fitting.result import load as load
     from scaling_laws.inference.backtest import backtest as backtest
@@ -69,6 +70,7 @@ _HOME = {
     "ScalingLawError": "scaling_laws.errors",
     "Fitter": "scaling_laws.fitting.fitter",
     "fit": "scaling_laws.fitting.fitter",
+    "GroupedFit": "scaling_laws.fitting.groups",
     "Fit": "scaling_laws.fitting.result",
     "load": "scaling_laws.fitting.result",
     "backtest": "scaling_laws.inference.backtest",

@@ -49,7 +49,8 @@ class GroupedFit:
     >>> corpus = np.repeat(["pile", "stack"], 12)
     >>> loss = np.where(corpus == "pile", 2.0, 1.2) + 80 * tokens**-0.3
     >>> runs = {"tokens": tokens, "corpus": corpus, "loss": loss}
-    >>> grouped = sl.fit(runs, "power_with_floor", group="corpus", shared=("alpha",), draws=20)
+    >>> grouped = sl.fit(runs, "power_with_floor", inputs=("tokens",), group="corpus",
+    ...                  shared=("alpha",), draws=20)
     >>> grouped.groups, round(grouped["stack"].coef["E"], 3)
     (('pile', 'stack'), 1.2)
     """

@@ -69,9 +69,7 @@ def _solved(part: Part, auto_delta: bool) -> _Alone | None:
     return _Alone(problem, solved.free[int(np.argmin(solved.objective))])
 
 
-def _candidates(
-    parts: list[Part], alone: list[_Alone | None], fallback: _Alone
-) -> list[Array]:
+def _candidates(parts: list[Part], alone: list[_Alone | None], fallback: _Alone) -> list[Array]:
     """Values to try for the shared free coefficients: middle, everything, largest groups."""
     shared = parts[0].shared
     found = [s.free[shared] for s in alone if s is not None]
