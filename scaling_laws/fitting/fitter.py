@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from scaling_laws.data.runs import Runs
 from scaling_laws.errors import DataError, Note, suggest
+from scaling_laws.fitting.doubts import identification_notes, outlying_notes
 from scaling_laws.fitting.notes import solution_notes, usable_clusters
 from scaling_laws.fitting.result import Fit
 from scaling_laws.inference.interval import Predictive
@@ -175,7 +176,7 @@ class Fitter(Settings):
         notes = solved.notes + doubts + solution_notes(family, runs, point, draws, held)
         if not self.draws:
             notes += (Note("no_draws", "info", "draws=0: predictions carry no interval"),)
-        return Fit(
+        made = Fit(
             law=Law(family, tuple(float(v) for v in solved.coef)),
             target=runs.target,
             fitter=self,
@@ -199,8 +200,9 @@ class Fitter(Settings):
             digest=runs.digest(),
             starts=point.starts,
             starts_agreeing=point.starts_agreeing,
-            notes=notes,
+            notes=notes + outlying_notes(problem, point.free, runs.index),
         )
+        return replace(made, notes=made.notes + identification_notes(made))
 
 
 @overload

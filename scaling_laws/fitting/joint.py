@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from scaling_laws.data.runs import Runs
 from scaling_laws.errors import DataError, Note
+from scaling_laws.fitting.doubts import identification_notes, outlying_notes
 from scaling_laws.fitting.fitter import raw_covariance
 from scaling_laws.fitting.notes import (
     bound_notes,
@@ -162,7 +163,7 @@ def _fit_of_group(
     held = tuple(n for n, i in named if i in found.held)
     values = found.coef[places]
     alone = part.problem.objective_of(residuals[None], point.free[None, part.places])
-    return Fit(
+    made = Fit(
         law=Law(family, tuple(float(v) for v in values)),
         target=runs.target,
         fitter=fitter,
@@ -186,8 +187,9 @@ def _fit_of_group(
         digest=runs.digest(),
         starts=point.starts,
         starts_agreeing=point.starts_agreeing,
-        notes=notes + tuple(bound_notes(held)),
+        notes=notes + tuple(bound_notes(held)) + _apart_notes(joint, g),
     )
+    return replace(made, notes=made.notes + identification_notes(made))
 
 
 def _group_noise(found: _Found, part: Part, rows: NDArray[np.bool_]) -> float:
@@ -210,8 +212,33 @@ def _common_notes(family: LawFamily, joint: Joint, draws: Draws) -> tuple[Note, 
         *search_notes(point),
         *conditioning_notes(joint.solved.family, point),
         *misfit_notes(joint.runs, point),
+        *outlying_notes(point.problem, point.free, joint.runs.index),
         *level_notes(family, whole, point),
         *refit_notes(draws),
+    )
+
+
+def _apart_notes(joint: Joint, g: int) -> tuple[Note, ...]:
+    """Inputs of a group that lie wholly beyond every other group's."""
+    ranges = [p.ranges() for p in joint.parts]
+    label = joint.tied.labels[g]
+    beyond = []
+    for name in joint.parts[g].inputs:
+        low, high = ranges[g][name]
+        others = [r[name] for i, r in enumerate(ranges) if i != g]
+        if all(high < a or low > b for a, b in others):
+            beyond.append(name)
+    if not beyond:
+        return ()
+    return (
+        Note(
+            "groups_apart",
+            "info",
+            f"{beyond} of group '{label}' overlap no other group's: whether the groups share "
+            "coefficients cannot be told from a change with scale. Add runs at scales that others "
+            "have",
+            {"label": label, "inputs": beyond},
+        ),
     )
 
 

@@ -128,7 +128,7 @@ class Fit:
     @property
     def r_squared(self) -> float:
         """Share of the target's variance explained, from predictions made anew."""
-        runs = self._rows("r_squared")
+        runs = self.rows("r_squared")
         predicted = self.predictive.mean(runs.x)
         centre = np.average(runs.y, weights=runs.weights)
         misfit = np.sum(runs.weights * (runs.y - predicted) ** 2)
@@ -257,13 +257,14 @@ class Fit:
 
     def residual_table(self) -> pd.DataFrame:
         """Every row used: inputs, target, prediction, residual on the residual scale."""
-        runs = self._rows("residual_table")
+        runs = self.rows("residual_table")
         table = runs.to_frame()
         table[f"{self.target}_predicted"] = self.predictive.mean(runs.x)
         table["residual"] = self.residuals
         return table.drop(columns="cluster")
 
-    def _rows(self, what: str) -> Runs:
+    def rows(self, what: str) -> Runs:
+        """Return the rows used; ``what`` needs them, says the error where they are gone."""
         if self.runs is None:
             raise DataError(
                 f"{what} needs the rows, which the file left out. Save with rows=True, or fit "
