@@ -151,7 +151,7 @@ def tie(base: LawFamily, labels: Sequence[str], shared: Sequence[str], group: st
     >>> law = tie(get_law("power"), ("pile", "c4"), ("alpha",), "corpus")
     >>> law.coefficient_names, law.inputs
     (('alpha', 'A[pile]', 'A[c4]'), ('flops', 'corpus'))
-    >>> law.evaluate([np.full(2, 100.0), np.array([0, 1])], [0.5, 10.0, 20.0]).tolist()
+    >>> law.evaluate([np.full(2, 100.0), np.array([0, 1])], [0.5, 10.0, 20.0]).round(9).tolist()
     [1.0, 2.0]
     """
     tied = Tied(base, tuple(labels), tuple(n for n in base.coefficient_names if n in shared))
