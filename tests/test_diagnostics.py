@@ -85,7 +85,7 @@ class TestInfluence:
 
     def test_the_place_can_be_chosen(self):
         found = sl.diagnose(fit(grid_runs()), at={"params": 1e12, "tokens": 1e13})
-        assert found.at == {"params": 1e12, "tokens": 1e13}
+        assert found.place == {"params": 1e12, "tokens": 1e13}
         with pytest.raises(sl.DataError, match="missing"):
             sl.diagnose(fit(grid_runs()), at={"params": 1e12})
         with pytest.raises(sl.DataError, match="single place"):
@@ -121,9 +121,9 @@ class TestGroups:
         own = found.influence[["A[a]", "A[b]"]].abs().max()
         assert (own > 0).all()  # a run of a moves b through what they share
         grouped.save(tmp_path / "g.json")
-        again = sl.diagnose(sl.load(tmp_path / "g.json"), at=found.at)
+        again = sl.diagnose(sl.load(tmp_path / "g.json"), at=found.place)
         pd.testing.assert_frame_equal(again.influence, found.influence)
-        assert sl.diagnose(grouped).at["corpus"] in ("a", "b")
+        assert sl.diagnose(grouped).place["corpus"] in ("a", "b")
 
     def test_one_of_them_alone_is_refused(self, grouped):
         with pytest.raises(sl.DataError, match="shares coefficients with others"):

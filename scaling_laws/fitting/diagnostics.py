@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
+from html import escape
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -36,8 +37,8 @@ class Diagnosis:
 
     Parameters
     ----------
-    at : mapping
-        Where the prediction was watched.
+    place : mapping
+        Inputs (and group) at which the prediction was watched.
     influence : DataFrame
         One row a cluster (a run, a configuration, or a row), most influential first: ``rows``
         (how many), ``prediction`` and every coefficient: how far leaving it out moves them, in
@@ -56,14 +57,14 @@ class Diagnosis:
     ['rows', 'prediction', 'E', 'A', 'alpha', 'B', 'beta']
     """
 
-    at: Mapping[str, Any]
+    place: Mapping[str, Any]
     influence: pd.DataFrame
     residuals: pd.DataFrame
     notes: tuple[Note, ...]
 
     def __str__(self) -> str:
         where = ", ".join(f"{n}={v:.3g}" if isinstance(v, float) else f"{n}={v}"
-                          for n, v in self.at.items())  # fmt: skip
+                          for n, v in self.place.items())  # fmt: skip
         lines = [f"Left out, each moves the prediction at {where} by so many standard errors:"]
         lines.append(self.influence.head(5).to_string(float_format=lambda v: f"{v:.2f}"))
         lines.append("Furthest from the curve:")
@@ -75,7 +76,9 @@ class Diagnosis:
         return str(self)
 
     def _repr_html_(self) -> str:
-        notes = "".join(f"<li><code>{n.code}</code> {n.message}</li>" for n in self.notes)
+        notes = "".join(
+            f"<li><code>{escape(n.code)}</code> {escape(n.message)}</li>" for n in self.notes
+        )
         tables = f"{self.influence.head(5).to_html()}{self.residuals.head(5).to_html()}"
         return f"<p><b>Influence and residuals</b></p>{tables}<ul>{notes}</ul>"
 
