@@ -70,7 +70,7 @@ class Parts:
             weights = weigh(tried.trials, tried.cuts, calibration).weights
         else:
             weights, share = np.eye(len(tried.errors))[alone], 1.0
-        noise = weights @ np.concatenate([t.noise_variance() for t in tried.trials])
+        noise = weights @ np.concatenate([t.noise_variance for t in tried.trials])
         mean = weights @ tried.errors
         spread = weights @ (tried.errors - mean) ** 2
         self.error = mean

@@ -50,6 +50,8 @@ class Runs:
         Training compute, where it can be told.
     notes : tuple of Note
         What was dropped, derived or suspicious.
+    groups : tuple, optional
+        Label of the group of each row, where runs are fitted in groups.
     """
 
     inputs: tuple[str, ...]
@@ -61,6 +63,7 @@ class Runs:
     index: tuple[Hashable, ...]
     flops: Array | None
     notes: tuple[Note, ...]
+    groups: tuple[Hashable, ...] | None = None
 
     def __len__(self) -> int:
         return len(self.y)
@@ -78,6 +81,7 @@ class Runs:
             tuple(self.index[i] for i in positions),
             None if self.flops is None else self.flops[positions],
             self.notes,
+            None if self.groups is None else tuple(self.groups[i] for i in positions),
         )
 
     def column(self, name: str) -> Array:
@@ -137,6 +141,7 @@ def check_runs(
     columns: Mapping[str, str] | None = None,
     weights: str | ArrayLike | None = None,
     cluster: str | ArrayLike | None = None,
+    group: str | None = None,
     positive_target: bool = False,
 ) -> Runs:
     """Return the rows a law can be fitted to, or say what is wrong with the table.
@@ -160,6 +165,8 @@ def check_runs(
     cluster : str or array_like, optional
         Column or labels of what belongs together. Default: a column ``run`` or ``run_id``, else
         each row by itself.
+    group : str, optional
+        Column of what is fitted apart, text or numbers; kept as ``groups``.
     positive_target : bool
         Whether the target must be positive (log residuals).
 
@@ -184,6 +191,7 @@ def check_runs(
         data[name] = _numbers(frame, name, columns, family, notes)
     w = _weights(frame, weights, keep_status)
     labels = _labels(frame, cluster, columns, keep_status)
+    groups = None if group is None else group_labels(frame, group)
     missing = np.isnan(w)
     for values in data.values():
         missing |= np.isnan(values)
@@ -217,7 +225,9 @@ def check_runs(
     order = order[used[order]]
     if not len(order):
         raise DataError("no usable row is left in the table. Check its columns for missing values.")
-    _note_duplicates(content[order], clusters[order], notes)
+    kept = None if groups is None else [g for g, m in zip(groups, missing, strict=True) if not m]
+    distinct = content if kept is None else content ^ mix_bits(hash_labels(kept))
+    _note_duplicates(distinct[order], clusters[order], notes)
     return Runs(
         family.inputs,
         target,
@@ -228,7 +238,33 @@ def check_runs(
         tuple(index[order]),
         None if flops is None else flops[order],
         tuple(notes),
+        None if kept is None else tuple(kept[i] for i in order),
     )
+
+
+def group_labels(frame: pd.DataFrame, group: str) -> list[Hashable]:
+    """Return the label of each row's group, as text or a plain number.
+
+    Raises
+    ------
+    DataError
+        No such column, or a label that is missing or neither text nor a number.
+    """
+    have = [str(c) for c in frame.columns]
+    if not isinstance(group, str) or group not in frame.columns:
+        raise DataError(
+            f"group={group!r} is not a column.{suggest(str(group), have)} Found: {', '.join(have)}."
+        )
+    labels: list[Hashable] = []
+    for row, value in zip(frame.index, frame[group], strict=True):
+        plain = value.item() if isinstance(value, np.generic) else value
+        if not isinstance(plain, str | int | float) or plain != plain:
+            raise DataError(
+                f"the group column '{group}' must hold text or numbers: row {row} has {value!r}. "
+                "Name the row's group, or drop the row."
+            )
+        labels.append(plain)
+    return labels
 
 
 def design_notes(runs: Runs) -> tuple[Note, ...]:

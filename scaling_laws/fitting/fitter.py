@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from scaling_laws.data.runs import Runs
 from scaling_laws.errors import DataError, Note, suggest
+from scaling_laws.fitting.doubts import identification_notes, outlying_notes
 from scaling_laws.fitting.notes import solution_notes, usable_clusters
 from scaling_laws.fitting.result import Fit
 from scaling_laws.inference.interval import Predictive
@@ -25,6 +26,9 @@ from scaling_laws.inference.weighing import fitted_law_error
 from scaling_laws.laws.family import Law, LawFamily
 from scaling_laws.solving.objective import Array
 from scaling_laws.solving.setup import Settings, Solved, bind_family
+
+if TYPE_CHECKING:
+    from scaling_laws.fitting.groups import GroupedFit
 
 
 @dataclass(frozen=True)
@@ -91,6 +95,34 @@ class Fitter(Settings):
         if isinstance(self.seed, bool) or not isinstance(self.seed, int | np.integer):
             raise DataError(f"seed must be an integer, got {self.seed!r}.")
 
+    @overload
+    def fit(
+        self,
+        runs: Any,
+        law: str | LawFamily,
+        *,
+        target: str = ...,
+        inputs: Sequence[str] | None = ...,
+        columns: Mapping[str, str] | None = ...,
+        weights: str | ArrayLike | None = ...,
+        cluster: str | ArrayLike | None = ...,
+        group: None = None,
+        shared: Sequence[str] = ...,
+    ) -> Fit: ...
+    @overload
+    def fit(
+        self,
+        runs: Any,
+        law: str | LawFamily,
+        *,
+        target: str = ...,
+        inputs: Sequence[str] | None = ...,
+        columns: Mapping[str, str] | None = ...,
+        weights: str | ArrayLike | None = ...,
+        cluster: str | ArrayLike | None = ...,
+        group: str,
+        shared: Sequence[str] = ...,
+    ) -> GroupedFit: ...
     def fit(
         self,
         runs: Any,
@@ -101,7 +133,9 @@ class Fitter(Settings):
         columns: Mapping[str, str] | None = None,
         weights: str | ArrayLike | None = None,
         cluster: str | ArrayLike | None = None,
-    ) -> Fit:
+        group: str | None = None,
+        shared: Sequence[str] = (),
+    ) -> Fit | GroupedFit:
         """Fit a law to runs. See `scaling_laws.fit` for the parameters.
 
         Examples
@@ -112,6 +146,17 @@ class Fitter(Settings):
         ['A', 'B', 'E', 'alpha', 'beta']
         """
         family = bind_family(law, target, inputs)
+        if group is not None:
+            from scaling_laws.fitting.groups import check_groups, fit_groups
+
+            tied = check_groups(family, target, group, shared)
+            checked = self.check(runs, family, target, columns, weights, cluster, group)
+            return fit_groups(self, checked, family, group, tied)
+        if len(shared):
+            raise DataError(
+                f"shared={tuple(shared)} ties coefficients across groups: name the column of the "
+                "groups with group=, or use ties= within one law."
+            )
         checked = self.check(runs, family, target, columns, weights, cluster)
         return self.fit_checked(checked, family)
 
@@ -142,7 +187,7 @@ class Fitter(Settings):
             notes += told
         if not self.draws:
             notes += (Note("no_draws", "info", "draws=0: predictions carry no interval"),)
-        return Fit(
+        made = Fit(
             law=Law(family, tuple(float(v) for v in solved.coef)),
             target=runs.target,
             fitter=self,
@@ -157,7 +202,7 @@ class Fitter(Settings):
                 bounds=problem.bounds,
                 law_error=error,
             ),
-            covariance=_raw_covariance(solved, clusters, prior_sd),
+            covariance=raw_covariance(solved, clusters, prior_sd),
             at_bound=held,
             objective=point.objective,
             delta=problem.delta,
@@ -167,10 +212,39 @@ class Fitter(Settings):
             digest=runs.digest(),
             starts=point.starts,
             starts_agreeing=point.starts_agreeing,
-            notes=notes,
+            notes=notes + outlying_notes(problem, point.free, runs.index),
         )
+        return replace(made, notes=made.notes + identification_notes(made))
 
 
+@overload
+def fit(
+    runs: Any,
+    law: str | LawFamily,
+    *,
+    target: str = ...,
+    inputs: Sequence[str] | None = ...,
+    columns: Mapping[str, str] | None = ...,
+    weights: str | ArrayLike | None = ...,
+    cluster: str | ArrayLike | None = ...,
+    group: None = None,
+    shared: Sequence[str] = ...,
+    **options: Any,
+) -> Fit: ...
+@overload
+def fit(
+    runs: Any,
+    law: str | LawFamily,
+    *,
+    target: str = ...,
+    inputs: Sequence[str] | None = ...,
+    columns: Mapping[str, str] | None = ...,
+    weights: str | ArrayLike | None = ...,
+    cluster: str | ArrayLike | None = ...,
+    group: str,
+    shared: Sequence[str] = ...,
+    **options: Any,
+) -> GroupedFit: ...
 def fit(
     runs: Any,
     law: str | LawFamily,
@@ -180,8 +254,10 @@ def fit(
     columns: Mapping[str, str] | None = None,
     weights: str | ArrayLike | None = None,
     cluster: str | ArrayLike | None = None,
+    group: str | None = None,
+    shared: Sequence[str] = (),
     **options: Any,
-) -> Fit:
+) -> Fit | GroupedFit:
     """Fit a scaling law to a table of runs.
 
     Parameters
@@ -201,13 +277,18 @@ def fit(
         Column, or one number a row; only ratios matter to intervals.
     cluster : str or array_like, optional
         Rows that belong to one run or configuration. Default: column ``run`` or ``run_id``.
+    group : str, optional
+        Column of groups to fit apart, such as corpora or architectures; gives a `GroupedFit`.
+    shared : sequence of str, default ()
+        Coefficients that all groups have in common; the others are each group's own. With none,
+        every group is fitted by itself.
     **options
         Fields of `Fitter`: ``residual``, ``robust``, ``fixed``, ``bounds``, ``start``, ``ties``,
         ``priors``, ``focus``, ``draws``, ``law_error``, ``workers``, ``seed``.
 
     Returns
     -------
-    Fit
+    Fit, or GroupedFit with ``group``
 
     Raises
     ------
@@ -239,18 +320,20 @@ def fit(
     for name in options:
         if name not in known:
             raise DataError(f"fit has no option '{name}'.{suggest(name, known)} It has {known}.")
-    return Fitter(**options).fit(
-        runs,
-        law,
-        target=target,
-        inputs=inputs,
-        columns=columns,
-        weights=weights,
-        cluster=cluster,
-    )
+    where: dict[str, Any] = {
+        "target": target,
+        "inputs": inputs,
+        "columns": columns,
+        "weights": weights,
+        "cluster": cluster,
+        "group": group,
+        "shared": shared,
+    }
+    made: Fit | GroupedFit = Fitter(**options).fit(runs, law, **where)
+    return made
 
 
-def _raw_covariance(solved: Solved, clusters: NDArray[np.uint64], prior_sd: Array | None) -> Array:
+def raw_covariance(solved: Solved, clusters: NDArray[np.uint64], prior_sd: Array | None) -> Array:
     """Sandwich covariance of all coefficients in raw units (NaN rows for those at a bound)."""
     free = solved.point.free
     inner = sandwich_covariance(solved.point, clusters, prior_sd)

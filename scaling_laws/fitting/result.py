@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from scaling_laws.fitting.fitter import Fitter
+    from scaling_laws.fitting.groups import GroupedFit
 
 FORMAT_VERSION = 1
 _ROWS_KEPT = 100_000
@@ -127,7 +128,7 @@ class Fit(Predicts):
     @property
     def r_squared(self) -> float:
         """Share of the target's variance explained, from predictions made anew."""
-        runs = self._rows("r_squared")
+        runs = self.rows("r_squared")
         predicted = self.predictive.mean(runs.x)
         centre = np.average(runs.y, weights=runs.weights)
         misfit = np.sum(runs.weights * (runs.y - predicted) ** 2)
@@ -169,13 +170,14 @@ class Fit(Predicts):
 
     def residual_table(self) -> pd.DataFrame:
         """Every row used: inputs, target, prediction, residual on the residual scale."""
-        runs = self._rows("residual_table")
+        runs = self.rows("residual_table")
         table = runs.to_frame()
         table[f"{self.target}_predicted"] = self.predictive.mean(runs.x)
         table["residual"] = self.residuals
         return table.drop(columns="cluster")
 
-    def _rows(self, what: str) -> Runs:
+    def rows(self, what: str) -> Runs:
+        """Return the rows used; ``what`` needs them, says the error where they are gone."""
         if self.runs is None:
             raise DataError(
                 f"{what} needs the rows, which the file left out. Save with rows=True, or fit "
@@ -261,15 +263,20 @@ class Fit(Predicts):
         >>> sl.load(path).coef == fit.coef
         True
         """
-        target = Path(path)
-        body = json.dumps(self.to_dict(rows=rows), allow_nan=False)
-        scratch = target.with_name(target.name + ".part")
-        scratch.write_text(body, encoding="utf-8")
-        scratch.replace(target)
+        write_json(path, self.to_dict(rows=rows))
 
 
-def load(path: str | os.PathLike[str]) -> Fit:
-    """Read a fit that `Fit.save` wrote.
+def write_json(path: str | os.PathLike[str], content: Mapping[str, Any]) -> None:
+    """Write a mapping as JSON, atomically."""
+    target = Path(path)
+    body = json.dumps(content, allow_nan=False)
+    scratch = target.with_name(target.name + ".part")
+    scratch.write_text(body, encoding="utf-8")
+    scratch.replace(target)
+
+
+def load(path: str | os.PathLike[str]) -> Fit | GroupedFit:
+    """Read a fit that `Fit.save` or `GroupedFit.save` wrote.
 
     Parameters
     ----------
@@ -277,7 +284,8 @@ def load(path: str | os.PathLike[str]) -> Fit:
 
     Returns
     -------
-    Fit
+    Fit or GroupedFit
+        What was saved.
 
     Raises
     ------
@@ -304,7 +312,7 @@ def load(path: str | os.PathLike[str]) -> Fit:
         raise DataError(f"there is no file {file.name} in {file.parent}.") from None
     except (OSError, ValueError):
         raise DataError(not_a_fit) from None
-    if not isinstance(data, dict) or data.get("kind") != "Fit":
+    if not isinstance(data, dict) or data.get("kind") not in ("Fit", "GroupedFit"):
         raise DataError(not_a_fit)
     if data.get("format", 0) > FORMAT_VERSION:
         raise DataError(
@@ -312,6 +320,10 @@ def load(path: str | os.PathLike[str]) -> Fit:
             f"this version reads up to format {FORMAT_VERSION}. Upgrade scaling_laws."
         )
     try:
+        if data["kind"] == "GroupedFit":
+            from scaling_laws.fitting.groups import grouped_from_dict
+
+            return grouped_from_dict(data)
         return fit_from_dict(data)
     except (KeyError, TypeError, IndexError) as error:
         raise DataError(f"{file.name} is damaged ({type(error).__name__}: {error}).") from None

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from html import escape
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+from scaling_laws.errors import Note
 
-    from scaling_laws.errors import Note
+if TYPE_CHECKING:
+    from scaling_laws.fitting.groups import GroupedFit
     from scaling_laws.fitting.result import Fit
     from scaling_laws.fitting.selection import Selection
 
@@ -77,6 +78,23 @@ def fit_html(fit: Fit) -> str:
     )
 
 
+def grouped_text(grouped: GroupedFit) -> str:
+    """Return the printed form of grouped fits: one row a group."""
+    first = [f"{_grouped_title(grouped)}    {_verdict(grouped.notes)}", _grouped_facts(grouped)]
+    return _as_text(first, _group_rows(grouped), grouped.notes)
+
+
+def grouped_html(grouped: GroupedFit) -> str:
+    """Return the notebook form of grouped fits."""
+    return _as_html(
+        _grouped_title(grouped),
+        _verdict(grouped.notes),
+        _grouped_facts(grouped),
+        _group_rows(grouped),
+        grouped.notes,
+    )
+
+
 def selection_text(selection: Selection) -> str:
     """Return the printed form of a selection."""
     title, facts = _selection_title(selection)
@@ -95,9 +113,7 @@ def _selection_title(selection: Selection) -> tuple[str, str]:
     laws = ", ".join(f"{name} {100 * w:.0f} %" for name, w in selection.weights.items())
     parts = [f"{len(selection.runs)} runs"]
     parts += [f"{n} {low:.3g}..{high:.3g}" for n, (low, high) in selection.ranges.items()]
-    scale = f"{100 * selection.noise:.2g} %"
-    noise = scale if selection.predictive.residual == "log" else f"{selection.noise:.2g}"
-    parts.append(f"run noise {noise}")
+    parts.append(f"run noise {_noise(selection)}")
     return f"Selection along {selection.along}: {laws}", " | ".join(parts)
 
 
@@ -136,6 +152,29 @@ def _as_html(
     )
 
 
+def _grouped_title(grouped: GroupedFit) -> str:
+    family = grouped.family
+    return f"Fits of {family.name} by {grouped.group}: {plain_formula(family.formula)}"
+
+
+def _grouped_facts(grouped: GroupedFit) -> str:
+    count = sum(len(f.residuals) for f in grouped.fits)
+    shared = ", ".join(grouped.shared)
+    return f"{len(grouped)} groups | {count} runs | " + (
+        f"in common: {shared}" if shared else "nothing in common"
+    )
+
+
+def _group_rows(grouped: GroupedFit) -> list[list[str]]:
+    names = grouped.family.coefficient_names
+    rows = [[grouped.group, "runs", *names, "run noise"]]
+    for label, fit in grouped.items():
+        cells = [" +- ".join(rounded(v, fit.stderr[n])) for n, v in fit.coef.items()]
+        cells = [c.removesuffix(" +- -") for c in cells]
+        rows.append([str(label), str(len(fit.residuals)), *cells, _noise(fit)])
+    return rows
+
+
 def _title(fit: Fit) -> str:
     return f"Fit of {fit.law.family.name}: {plain_formula(fit.law.family.formula)}"
 
@@ -155,10 +194,13 @@ def _facts(fit: Fit) -> str:
     residual = fit.predictive.residual
     robust = "least squares" if not np.isfinite(fit.delta) else f"Huber {fit.delta:.2g}"
     parts.append(f"{residual} residual, {robust}")
-    scale = f"{100 * fit.noise:.2g} %" if residual == "log" else f"{fit.noise:.2g}"
-    parts.append(f"run noise {scale}")
+    parts.append(f"run noise {_noise(fit)}")
     parts.append(f"{fit.starts_agreeing} of {fit.starts} starts agree")
     return " | ".join(parts)
+
+
+def _noise(fit: Fit | Selection) -> str:
+    return f"{100 * fit.noise:.2g} %" if fit.predictive.residual == "log" else f"{fit.noise:.2g}"
 
 
 def _coefficient_rows(fit: Fit) -> list[list[str]]:

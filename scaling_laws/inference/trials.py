@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -121,15 +122,18 @@ class Trial:
         """The problem that candidate ``i`` solves."""
         return replace(self.problem, weights=self.weights[i], delta=float(self.delta[i]))
 
+    @cached_property
     def noise_variance(self) -> Array:
         """Run noise of each focus ``(f,)``, squared."""
         return noise_variance(self.problem, self.free, self.weights, self.delta)
 
+    @cached_property
     def cut_noise_variance(self) -> Array:
         """Run noise below each cut ``(c, f)``, squared."""
         flat = noise_variance(self.problem, *self._flat())
         return flat.reshape(self.cut_delta.shape)
 
+    @cached_property
     def cut_variance(self) -> Array:
         """Coefficient variance of all rows' predictions below each cut ``(c, f, n)``."""
         flat = prediction_variance(self.problem, self.problem, *self._flat())
@@ -185,12 +189,13 @@ def run_trial(
         prepared = replace(prepared, problem=problem)
     masks = np.concatenate([np.ones((1, len(runs)), dtype=bool), cuts.train])
     weights = np.stack([_focused(problem, cuts.axis, m, focuses) for m in masks])
-    auto = settings.robust is not None and settings.robust.delta == "auto"
     groups, f, n = weights.shape
     enough = masks.sum(axis=1) > len(problem.free)
     free = np.full((groups, f, len(problem.free)), np.nan)
     delta = np.full((groups, f), np.inf)
-    solved = solve_weightings(problem, starts, weights[enough].reshape(-1, n), auto_delta=auto)
+    solved = solve_weightings(
+        problem, starts, weights[enough].reshape(-1, n), auto_delta=settings.auto_delta
+    )
     free[enough] = solved[0].reshape(-1, f, len(problem.free))
     delta[enough] = solved[1].reshape(-1, f)
     residuals = problem.residuals(free.reshape(groups * f, -1)).reshape(groups, f, n)

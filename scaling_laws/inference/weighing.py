@@ -57,7 +57,7 @@ class Weighed:
 
     def noise_variance(self) -> float:
         """Squared run noise, the candidates' weighted mean."""
-        return float(self.weights @ np.concatenate([t.noise_variance() for t in self.trials]))
+        return float(self.weights @ np.concatenate([t.noise_variance for t in self.trials]))
 
 
 def weigh(trials: Sequence[Trial], cuts: Cuts, calibration: Calibration) -> Weighed:
@@ -119,8 +119,8 @@ def held_out_errors(
 
 def _cut_variances(trials: Sequence[Trial]) -> tuple[Array, Array]:
     """Coefficient variance ``(c, m, n)`` and noise variance ``(c, m)`` below every cut."""
-    variance = np.concatenate([t.cut_variance() for t in trials], axis=1)
-    return variance, np.concatenate([t.cut_noise_variance() for t in trials], axis=1)
+    variance = np.concatenate([t.cut_variance for t in trials], axis=1)
+    return variance, np.concatenate([t.cut_noise_variance for t in trials], axis=1)
 
 
 def fitted_law_error(
@@ -153,7 +153,7 @@ def fitted_law_error(
             unsure.append(along)
             continue
         held = ~cuts.train
-        variance, noise = trial.cut_variance()[:, 0], trial.cut_noise_variance()[:, 0]
+        variance, noise = trial.cut_variance[:, 0], trial.cut_noise_variance[:, 0]
         rates[along], used = excess_rate(
             [e[0][rows] for e, rows in zip(trial.errors, held, strict=True)],
             [s + v[rows] for s, v, rows in zip(noise, variance, held, strict=True)],

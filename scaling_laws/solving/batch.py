@@ -13,7 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from scaling_laws.laws.tied import Tied
 from scaling_laws.solving.objective import Array, Problem
+from scaling_laws.solving.parts import group_parts
 
 _ELEMENTS_PER_CHUNK = 24_000  # rows x draws that stay in cache
 _MAX_ITERATIONS = 200
@@ -274,6 +276,8 @@ def second_order_terms(problem: Problem, free: Array, weighted_psi: Array) -> Ar
     Central differences of the Jacobian; what Gauss-Newton leaves out of the Hessian.
     """
     q = free.shape[1]
+    if isinstance(problem.family.function, Tied):
+        return _over_groups(problem, free, weighted_psi)
     out = np.empty((len(free), q, q))
     for j in range(q):
         h = 1e-5 * np.maximum(np.abs(free[:, j]), 1e-4)
@@ -286,6 +290,15 @@ def second_order_terms(problem: Problem, free: Array, weighted_psi: Array) -> Ar
         out[:, j, :] = np.matmul(change, weighted_psi[:, :, None])[:, :, 0]
     out = 0.5 * (out + out.transpose(0, 2, 1))
     out[~np.isfinite(out).all(axis=(1, 2))] = 0.0
+    return out
+
+
+def _over_groups(problem: Problem, free: Array, weighted_psi: Array) -> Array:
+    """Second-order terms of a law over groups, a group at a time: rows of one know no other's."""
+    out = np.zeros((len(free), *free.shape[1:] * 2))
+    for part in group_parts(problem):
+        inner = second_order_terms(part.problem, free[:, part.places], weighted_psi[:, part.rows])
+        out[:, part.places[:, None], part.places] += inner
     return out
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -79,6 +79,7 @@ class Settings:
         columns: Mapping[str, str] | None = None,
         weights: str | ArrayLike | None = None,
         cluster: str | ArrayLike | None = None,
+        group: str | None = None,
     ) -> Runs:
         """Return the usable rows of a table for this family and target.
 
@@ -98,6 +99,7 @@ class Settings:
             columns=columns,
             weights=weights,
             cluster=cluster,
+            group=group,
             positive_target=positive,
         )
 
@@ -109,7 +111,7 @@ class Settings:
         DataError
             Too few rows, an input that never varies, an impossible constraint.
         """
-        self._check_names(family.coefficient_names)
+        self.check_names(family.coefficient_names)
         notes = runs.notes + design_notes(runs)
         constant = [n.details["input"] for n in notes if n.code == "constant_input"]
         if constant and not (self.fixed or self.ties or self.priors):
@@ -132,8 +134,24 @@ class Settings:
             )
         return Prepared(family, problem, factors, notes + zeros, inner is not None)
 
-    def solve(self, runs: Runs, family: LawFamily, *, use_lmfit: bool = True) -> Solved:
+    def solve(
+        self,
+        runs: Runs,
+        family: LawFamily,
+        *,
+        use_lmfit: bool = True,
+        starts: Callable[[Problem], Array] | None = None,
+    ) -> Solved:
         """Find the point optimum of a family over checked runs.
+
+        Parameters
+        ----------
+        runs : Runs
+        family : LawFamily
+        use_lmfit : bool
+            As `solve_point`.
+        starts : callable, optional
+            Makes starts ``(m, p)`` for the problem in the solver's units, besides the user's.
 
         Raises
         ------
@@ -143,14 +161,22 @@ class Settings:
             As `solve_point`.
         """
         prepared = self.prepare(runs, family)
+        given = self._given(family, prepared.factors)
+        if starts is not None:
+            given = _joined(given, starts(prepared.problem))
         solution = solve_point(
             prepared.problem,
-            auto_delta=self.robust is not None and self.robust.delta == "auto",
+            auto_delta=self.auto_delta,
             prior_sd=self.prior_sd(family),
-            given=self._given(family, prepared.factors),
+            given=given,
             use_lmfit=use_lmfit,
         )
         return Solved(family, solution, prepared.factors, prepared.notes, prepared.solved_as_other)
+
+    @property
+    def auto_delta(self) -> bool:
+        """Whether Huber's turning point follows the residuals."""
+        return self.robust is not None and self.robust.delta == "auto"
 
     def _given(self, family: LawFamily, factors: Array) -> Array | None:
         """The user's start in the solver's units, ``(1, p)``; NaN where none was given."""
@@ -216,7 +242,8 @@ class Settings:
             prior_precision=np.zeros(len(names)),
         )
 
-    def _check_names(self, names: Sequence[str]) -> None:
+    def check_names(self, names: Sequence[str]) -> None:
+        """Refuse options that name what is not a coefficient, or contradict each other."""
         for option in ("fixed", "bounds", "start", "ties", "priors"):
             for name in getattr(self, option):
                 if name not in names:
@@ -432,6 +459,13 @@ def _unit_factor(family: LawFamily, values: Array) -> float:
     if family.input_domain == "positive" and (values > 0).all():
         return float(np.exp(-np.log(values).mean()))
     return 1.0 / max(float(np.abs(values).max()), 1e-300)
+
+
+def _joined(given: Array | None, starts: Array) -> Array:
+    """Return the user's start, completed by the best of the others, before them."""
+    if given is None:
+        return starts
+    return np.concatenate([np.where(np.isfinite(given), given, starts[:1]), starts])
 
 
 def _rescaled(family: LawFamily, full: Array, factors: Sequence[float] | Array) -> Array:
