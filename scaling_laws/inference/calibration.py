@@ -41,9 +41,9 @@ class Calibration:
     scores: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     rates: Mapping[str, float] = field(default_factory=dict)
     law_rates: Mapping[str, float] = field(default_factory=dict)
-    prior_cuts: float = 10.0
+    prior_cuts: float = 15.0
     rate_cuts: float = 8.0
-    power: float = 5.0
+    power: float = 8.0
     decay: float = 0.7
     coefficient_share: float = 0.5
     factor: float = 1.0
@@ -76,7 +76,7 @@ def bundled_calibration() -> Calibration:
     Examples
     --------
     >>> bundled_calibration().power
-    5.0
+    8.0
     """
     text = files("scaling_laws.inference").joinpath("calibration.json").read_text("utf-8")
     return Calibration.from_dict(json.loads(text))

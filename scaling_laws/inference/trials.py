@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scaling_laws.data.runs import Runs
-from scaling_laws.inference.backtest import automatic_cuts
+from scaling_laws.inference.backtest import automatic_cuts, log_distance
 from scaling_laws.laws.family import LawFamily
 from scaling_laws.solving.batch import solve_batch
 from scaling_laws.solving.objective import Array, Problem, robust_scale
@@ -55,13 +55,6 @@ class Cuts:
         """Natural-log distance of every row beyond the largest value fitted ``(c, n)``."""
         largest = np.where(self.train, self.axis, -np.inf).max(axis=1, initial=-np.inf)
         return np.asarray(log_distance(self.axis, largest[:, None], np.ptp(self.axis)))
-
-
-def log_distance(values: Array, largest: Array | float, span: float) -> Array:
-    """Distance beyond ``largest``, zero below it: in logs, or in spans where not positive."""
-    if np.all(values > 0) and np.all(np.asarray(largest) > 0):
-        return np.asarray(np.maximum(np.log(values) - np.log(largest), 0.0))
-    return np.asarray(np.maximum(values - largest, 0.0) / max(span, 1e-300))
 
 
 def make_cuts(runs: Runs, along: str) -> Cuts:
