@@ -11,7 +11,7 @@ import pytest
 from simulate import grid_runs
 
 import scaling_laws as sl
-from scaling_laws.reporting import HeldOut, predict_held_out
+from scaling_laws.fitting.held_out import HeldOut, predict_held_out
 
 FILES = {
     "report.md", "coefficients.csv", "predictions.csv", "held_out.csv", "backtest.csv", "plan.csv",
