@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from scaling_laws.data.runs import Runs
+from scaling_laws.data.runs import Runs, hash_rows
 from scaling_laws.errors import DataError, Note, suggest
 from scaling_laws.fitting.notes import solution_notes, usable_clusters
 from scaling_laws.fitting.result import Fit
 from scaling_laws.inference.interval import Predictive
-from scaling_laws.inference.noise import run_noise
 from scaling_laws.inference.resample import (
     at_bound,
+    disturbance,
     draw_coefficients,
     keyed_normals,
     sandwich_covariance,
@@ -123,9 +123,11 @@ class Fitter(Settings):
         residuals = problem.residuals(point.free[None])[0]
         clusters, doubts = usable_clusters(runs, len(point.free))
         prior_sd = self.prior_sd(family)
+        noise = disturbance(point, clusters, hash_rows([*runs.x, runs.y]))
         draws = draw_coefficients(
-            point, clusters, self.draws, self.seed, workers=self.workers, prior_sd=prior_sd
+            point, noise, self.draws, self.seed, workers=self.workers, prior_sd=prior_sd
         )
+        enough = len(runs) > len(point.free)
         names = family.coefficient_names
         held = tuple(names[problem.free[j]] for j in np.flatnonzero(at_bound(problem, point.free)))
         notes = solved.notes + doubts + solution_notes(family, runs, point, draws, held)
@@ -140,8 +142,9 @@ class Fitter(Settings):
                 values=solved.coef,
                 coef=solved.raw(draws.free),
                 z_law=keyed_normals("law error", self.draws, self.seed),
-                z_run=keyed_normals("run noise", self.draws, self.seed),
-                noise=run_noise(residuals, problem.weights, len(point.free)),
+                z_run=keyed_normals("run noise", self.draws, self.seed)
+                * (draws.noise / max(noise.noise, 1e-300)),
+                noise=noise.noise if enough else float("nan"),
                 residual=problem.residual,
                 bounds=problem.bounds,
             ),

@@ -1,6 +1,13 @@
-"""Draws of coefficients: a cluster bootstrap whose weights depend on labels, not on order.
+"""Draws of coefficients: disturb every run by what its noise may have been, and fit again.
 
-The weight of cluster ``c`` in draw ``j`` is a function of (seed, label of ``c``, ``j``) alone, so
+A robust fit equals a least-squares fit to pseudo-data, whose residuals are cut at Huber's turning
+point. Draw ``j`` moves the pseudo-data by noise as large as the residuals say a run's is, and
+refits. How large that is, is itself drawn (a chi-squared number for each draw), so that intervals
+from few runs have the tails of Student's t. With many clusters, more and more of the noise is each
+cluster's own residual times a random number (the wild cluster bootstrap), which needs no model of
+the noise.
+
+The disturbance of cluster ``c`` in draw ``j`` is a function of (seed, label of ``c``, ``j``), so
 draws do not depend on row order, chunking or workers, and two fits that share runs are paired
 draw by draw.
 """
@@ -13,12 +20,22 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from scaling_laws.data.runs import hash_labels, mix_bits
+from scaling_laws.data.runs import hash_labels, hash_rows, mix_bits
+from scaling_laws.inference.variance import Components, components
 from scaling_laws.solving.batch import Solutions, joined, second_order_terms, solve_batch
-from scaling_laws.solving.objective import EFFICIENCY, Array, Problem, robust_scale
+from scaling_laws.solving.objective import (
+    EFFICIENCY,
+    Array,
+    Problem,
+    inverse_transform,
+    robust_scale,
+)
 from scaling_laws.solving.point import PointSolution
 
 _UNIT = 2.0**-53
+_FEW = 4  # clusters per coefficient: the wild bootstrap starts here, and is alone at twice this
+_NORMAL_ROWS = 20.0
+_WILD = np.uint64(0x5851F42D4C957F2D)  # keeps the wild numbers apart from the others
 
 
 @dataclass(frozen=True)
@@ -30,10 +47,13 @@ class Draws:
     free : ndarray (k, q)
     failed : int
         Draws whose refit did not converge (their last iterate is kept).
+    noise : ndarray (k,)
+        Standard deviation of a run in each draw.
     """
 
     free: Array
     failed: int
+    noise: Array
 
 
 def keyed_uniforms(labels: NDArray[np.uint64], first: int, last: int, seed: int) -> Array:
@@ -70,24 +90,141 @@ def keyed_normals(label: str, draws: int, seed: int) -> Array:
     return np.asarray(ndtri(keyed_uniforms(hash_labels([label]), 0, draws, seed)[:, 0]))
 
 
-def cluster_weights(labels: NDArray[np.uint64], first: int, last: int, seed: int) -> Array:
-    """Return exponential cluster weights of mean one (Rubin's Bayesian bootstrap), per row.
+@dataclass(frozen=True, eq=False)
+class Disturbance:
+    """What the residuals of a fit may have been: the law of the noise behind the draws.
 
-    Rows of one cluster share their weight.
-
-    References
+    Parameters
     ----------
-    Rubin (1981), Annals of Statistics 9, 130.
+    components : Components
+        Shared and single noise of the rows.
+    inefficiency : float
+        Variance of the robust estimate over that of least squares.
+    wild_share : float
+        Share of the variance that is taken from each cluster's own residuals.
+    wild : ndarray (n,)
+        Those residuals, cut at Huber's turning point, corrected for coefficients spent.
+    clusters, rows : ndarray of uint64 (n,)
+        Labels of the clusters and of the rows.
     """
-    unique, inverse = np.unique(labels, return_inverse=True)
-    weights = -np.log(keyed_uniforms(unique, first, last, seed))
-    weights /= weights.mean(axis=1, keepdims=True)
-    return np.asarray(weights[:, inverse.ravel()])
+
+    components: Components
+    inefficiency: float
+    wild_share: float
+    wild: Array
+    clusters: NDArray[np.uint64]
+    rows: NDArray[np.uint64]
+
+    @property
+    def noise(self) -> float:
+        """Standard deviation of a run."""
+        return float(np.hypot(*self.components.estimate))
+
+    def scales(self, draws: int, seed: int) -> tuple[Array, Array]:
+        """Standard deviations shared by a cluster and of single rows in each draw ``(k,)``."""
+        ranks = [_keyed(name, draws, seed) for name in ("scale of noise", "ratio of noise")]
+        return self.components.draw(np.stack(ranks, axis=1))
+
+    def shifts(self, span: slice, scales: tuple[Array, Array], seed: int) -> Array:
+        """Disturbances ``(draws of the span, n)``."""
+        unique, first, inverse = np.unique(self.clusters, return_index=True, return_inverse=True)
+        inverse = inverse.ravel()
+        alone = len(unique) == len(self.clusters)
+        shared, single = (v[span, None] for v in scales)
+        keep = np.sqrt((1.0 - self.wild_share) * self.inefficiency)
+        by_cluster = _normals(unique, span, seed)
+        if alone:
+            out = (keep * single * by_cluster)[:, inverse]
+        else:
+            out = (keep * shared * by_cluster)[:, inverse]
+            out = out + keep * single * _normals(self.rows, span, seed)
+        if self.wild_share > 0:
+            size = np.hypot(*scales)[span, None] / self.noise if self.noise > 0 else 1.0
+            salted = mix_bits(unique ^ _WILD)
+            own = _normals(salted, span, seed)[:, inverse]
+            out = out + np.sqrt(self.wild_share) * size * self.wild * own
+        return np.asarray(out)
+
+
+def _normals(labels: NDArray[np.uint64], span: slice, seed: int) -> Array:
+    from scipy.special import ndtri
+
+    return np.asarray(ndtri(keyed_uniforms(labels, span.start, span.stop, seed)))
+
+
+def _keyed(name: str, draws: int, seed: int) -> Array:
+    return keyed_uniforms(hash_labels([name]), 0, draws, seed)[:, 0]
+
+
+def disturbance(
+    point: PointSolution, clusters: NDArray[np.uint64], rows: NDArray[np.uint64] | None = None
+) -> Disturbance:
+    """Return the law of the noise around a solved point.
+
+    Parameters
+    ----------
+    point : PointSolution
+    clusters : ndarray of uint64 (n,)
+        Rows of one cluster share a disturbance.
+    rows : ndarray of uint64 (n,), optional
+        Labels of the rows; default from their numbers.
+    """
+    problem, q = point.problem, len(point.free)
+    residuals, jacobian = problem.residuals_with_jacobian(point.free[None])
+    r, jac = residuals[0], jacobian[0]
+    inside = ~at_bound(problem, point.free)
+    root = np.sqrt(problem.weights)
+    prior = None
+    if problem.prior_precision.any():
+        slope = np.where(problem.logs, problem.full(point.free[None])[0], 1.0)
+        prior = ((np.sqrt(problem.prior_precision) * slope)[:, None] * problem.matrix)[:, inside]
+    found = components(root * r, (root * jac[inside]).T, clusters, prior)
+    psi, slope_of_psi = pseudo_residuals(r, problem.weights, problem.delta)
+    count = len(np.unique(clusters))
+    share = float(np.clip((count - _FEW * q) / (_FEW * max(q, 1)), 0.0, 1.0))
+    wild = psi / slope_of_psi * np.sqrt(count / max(count - q, 1))
+    if rows is None:
+        rows = hash_rows([*problem.x, problem.y])
+    return Disturbance(
+        found, inefficiency(psi / slope_of_psi, found, problem), share, wild, clusters, rows
+    )
+
+
+def pseudo_residuals(r: Array, weights: Array, delta: float) -> tuple[Array, float]:
+    """Residuals cut at ``delta``, and the mean slope of that cut.
+
+    Where ``delta`` is below 1.345 robust standard deviations, the slope is spread over that
+    width, as for least absolute deviations.
+    """
+    if not np.isfinite(delta):
+        return r, 1.0
+    width = max(delta, EFFICIENCY * robust_scale(r, weights))
+    inside = float(np.sum(weights * (np.abs(r) <= width)) / np.sum(weights))
+    return np.clip(r, -delta, delta), max(inside * delta / width, 1e-3) if width > 0 else 1.0
+
+
+def inefficiency(pseudo: Array, found: Components, problem: Problem) -> float:
+    """Variance of the robust estimate over that of least squares, from residuals and theory.
+
+    The residuals' own ratio counts by their degrees of freedom, that of normal noise by
+    twenty.
+    """
+    from scipy.special import ndtr
+
+    noise = float(np.hypot(*found.estimate))
+    if not np.isfinite(problem.delta) or noise <= 0:
+        return 1.0
+    c = problem.delta / noise
+    inner, density = 2 * ndtr(c) - 1, np.exp(-0.5 * c * c) / np.sqrt(2 * np.pi)
+    normal = (inner - 2 * c * density + 2 * c * c * (1 - ndtr(c))) / max(inner, 1e-6) ** 2
+    dof = max(found.dof, 1.0)
+    seen = float(np.sum(problem.weights * pseudo**2)) / dof / noise**2
+    return float((_NORMAL_ROWS * normal + dof * seen) / (_NORMAL_ROWS + dof))
 
 
 def draw_coefficients(
     point: PointSolution,
-    clusters: NDArray[np.uint64],
+    noise: Disturbance,
     draws: int,
     seed: int,
     *,
@@ -95,14 +232,12 @@ def draw_coefficients(
     chunk: int | None = None,
     prior_sd: Array | None = None,
 ) -> Draws:
-    """Refit to reweighted clusters, ``draws`` times.
-
-    Deviations from the point are widened by ``sqrt(n / (n - q))`` for the coefficients spent.
+    """Disturb the runs and refit, ``draws`` times.
 
     Parameters
     ----------
     point : PointSolution
-    clusters : ndarray of uint64 (n,)
+    noise : Disturbance
     draws, seed, workers : int
     chunk : int, optional
         Draws solved together; no effect on the result.
@@ -111,42 +246,54 @@ def draw_coefficients(
         that what only a prior tells keeps the prior's spread (randomised maximum a posteriori;
         Bardsley et al. 2014).
     """
-    problem, q = point.problem, len(point.free)
     start = np.repeat(point.free[None], draws, axis=0)
-    if q == 0 or draws == 0:
-        return Draws(start, 0)
+    scales = noise.scales(draws, seed)
+    size = np.hypot(*scales)
+    if len(point.free) == 0 or draws == 0:
+        return Draws(start, 0, size)
+    pseudo = _pseudo_data(point)
 
-    def weights(span: slice) -> Array:
-        return problem.weights * cluster_weights(clusters, span.start, span.stop, seed)
+    def shifts(span: slice) -> Array:
+        return noise.shifts(span, scales, seed)
 
     if prior_sd is None:
-        solved = solve_batch(problem, start, weights, workers=workers, chunk=chunk)
+        solved = solve_batch(pseudo, start, shifts=shifts, workers=workers, chunk=chunk)
     else:
-        solved = _with_moved_priors(point, start, weights, prior_sd, seed)
-    count = len(np.unique(clusters))
-    widened = point.free + (solved.free - point.free) * np.sqrt(count / max(count - q, 1))
-    free = np.clip(widened, problem.lower, problem.upper)
-    return Draws(free, int(np.sum(~solved.converged)))
+        solved = _with_moved_priors(pseudo, start, shifts, prior_sd, seed)
+    return Draws(solved.free, int(np.sum(~solved.converged)), size)
+
+
+def _pseudo_data(point: PointSolution) -> Problem:
+    """Return the least-squares problem whose optimum is the robust one (Huber 1981, sec. 7.9)."""
+    problem = point.problem
+    if not np.isfinite(problem.delta):
+        return problem
+    r = problem.residuals(point.free[None])[0]
+    beyond = r - np.clip(r, -problem.delta, problem.delta)
+    target = inverse_transform(
+        problem.transformed_target + beyond, problem.residual, problem.bounds
+    )
+    return replace(problem, y=np.asarray(target), delta=np.inf)
 
 
 def _with_moved_priors(
-    point: PointSolution,
+    problem: Problem,
     start: Array,
-    weights: Callable[[slice], Array],
+    shifts: Callable[[slice], Array],
     prior_sd: Array,
     seed: int,
 ) -> Solutions:
     """Refit draw by draw, each with prior means of its own."""
-    problem, draws = point.problem, len(start)
+    draws = len(start)
     names = problem.family.coefficient_names
     moves = np.stack([keyed_normals(f"prior of {n}", draws, seed) for n in names], axis=1)
     means = problem.prior_mean + np.where(np.isfinite(prior_sd), prior_sd, 0.0) * moves
-    parts = [
-        solve_batch(
-            replace(problem, prior_mean=means[j]), start[j : j + 1], weights(slice(j, j + 1))
+    parts = []
+    for j in range(draws):
+        moved = replace(problem, prior_mean=means[j])
+        parts.append(
+            solve_batch(moved, start[j : j + 1], shifts=lambda _, j=j: shifts(slice(j, j + 1)))
         )
-        for j in range(draws)
-    ]
     return joined(parts)
 
 

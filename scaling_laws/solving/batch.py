@@ -43,6 +43,7 @@ def solve_batch(
     start: Array,
     weights: Array | Callable[[slice], Array] | None = None,
     *,
+    shifts: Callable[[slice], Array] | None = None,
     tolerance: float = 1e-6,
     workers: int = 1,
     chunk: int | None = None,
@@ -57,6 +58,8 @@ def solve_batch(
     weights : ndarray (k, n), or callable slice -> ndarray, optional
         Row weights of each draw; a callable makes them a chunk at a time, which keeps memory
         flat. Default: the problem's own weights for all.
+    shifts : callable slice -> ndarray, optional
+        Added to the residuals of each draw, so that draws may differ in their targets.
     tolerance : float
         Stop when the predicted change is below this share of a standard error (squared).
     workers : int
@@ -79,7 +82,8 @@ def solve_batch(
             w = np.broadcast_to(problem.weights, (span.stop - span.start, n))
         else:
             w = weights[span]
-        return _Chunk(problem, start[span], w, tolerance).solve()
+        moved = None if shifts is None else shifts(span)
+        return _Chunk(problem, start[span], w, tolerance, moved).solve()
 
     if workers > 1 and len(spans) > 1:
         with ThreadPoolExecutor(workers) as pool:
@@ -105,7 +109,14 @@ class _Chunk:
     reweighted least squares, always safe); ``damping`` is Marquardt's.
     """
 
-    def __init__(self, problem: Problem, start: Array, weights: Array, tolerance: float) -> None:
+    def __init__(
+        self,
+        problem: Problem,
+        start: Array,
+        weights: Array,
+        tolerance: float,
+        shifts: Array | None = None,
+    ) -> None:
         self.problem = problem
         self.tolerance = tolerance
         self.free = np.clip(start, problem.lower, problem.upper)
@@ -113,12 +124,17 @@ class _Chunk:
         self.converged = np.zeros(len(start), dtype=bool)
         self.alive = np.arange(len(start))
         self.weights = weights
+        self.shifts = shifts
         robust = np.isfinite(problem.delta)
         self.mix = np.full(len(start), 0.1 if robust else 0.0)
         self.damping = np.zeros(len(start))
-        self.residuals, self.jacobian = problem.residuals_with_jacobian(self.free)
+        self.residuals, self.jacobian = self._evaluate(self.free)
         self.objective = problem.objective_of(self.residuals, self.free, weights)
         self.phi = self.free.copy()
+
+    def _evaluate(self, free: Array) -> tuple[Array, Array]:
+        residuals, jacobian = self.problem.residuals_with_jacobian(free)
+        return residuals if self.shifts is None else residuals + self.shifts, jacobian
 
     def solve(self) -> Solutions:
         for iteration in range(_MAX_ITERATIONS):
@@ -139,7 +155,7 @@ class _Chunk:
             step = np.where(sound[:, None], newton, step)
             decrement = np.where(sound, newton_decrement, decrement)
         trial = np.clip(self.phi + step, self.problem.lower, self.problem.upper)
-        residuals, jacobian = self.problem.residuals_with_jacobian(trial)
+        residuals, jacobian = self._evaluate(trial)
         objective = self.problem.objective_of(residuals, trial, self.weights)
         scale = self.objective / max(len(self.problem.y), 1)
         undamped = decrement * (1.0 + self.damping)  # what a full step would promise, at least
@@ -247,6 +263,7 @@ class _Chunk:
         keep = ~finished
         self.alive = self.alive[keep]
         self.weights = self.weights[keep]
+        self.shifts = None if self.shifts is None else self.shifts[keep]
         for name in ("phi", "residuals", "jacobian", "objective", "mix", "damping"):
             setattr(self, name, getattr(self, name)[keep])
 
