@@ -16,7 +16,6 @@ from scaling_laws.fitting.result import Fit
 from scaling_laws.inference.interval import Predictive
 from scaling_laws.inference.resample import (
     at_bound,
-    disturbance,
     draw_coefficients,
     keyed_normals,
     sandwich_covariance,
@@ -123,11 +122,16 @@ class Fitter(Settings):
         residuals = problem.residuals(point.free[None])[0]
         clusters, doubts = usable_clusters(runs, len(point.free))
         prior_sd = self.prior_sd(family)
-        noise = disturbance(point, clusters, hash_rows([*runs.x, runs.y]))
         draws = draw_coefficients(
-            point, noise, self.draws, self.seed, workers=self.workers, prior_sd=prior_sd
+            point,
+            clusters,
+            self.draws,
+            self.seed,
+            rows=hash_rows([*runs.x, runs.y]),
+            workers=self.workers,
+            prior_sd=prior_sd,
         )
-        enough = len(runs) > len(point.free)
+        noise = draws.run_noise if len(runs) > len(point.free) else float("nan")
         names = family.coefficient_names
         held = tuple(names[problem.free[j]] for j in np.flatnonzero(at_bound(problem, point.free)))
         notes = solved.notes + doubts + solution_notes(family, runs, point, draws, held)
@@ -143,8 +147,8 @@ class Fitter(Settings):
                 coef=solved.raw(draws.free),
                 z_law=keyed_normals("law error", self.draws, self.seed),
                 z_run=keyed_normals("run noise", self.draws, self.seed)
-                * (draws.noise / max(noise.noise, 1e-300)),
-                noise=noise.noise if enough else float("nan"),
+                * (draws.noise / max(draws.run_noise, 1e-300)),
+                noise=noise,
                 residual=problem.residual,
                 bounds=problem.bounds,
             ),

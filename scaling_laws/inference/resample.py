@@ -1,21 +1,20 @@
-"""Draws of coefficients: disturb every run by what its noise may have been, and fit again.
+"""Draws of coefficients, by disturbing the runs or by reweighting them, and fitting again.
 
-A robust fit equals a least-squares fit to pseudo-data, whose residuals are cut at Huber's turning
-point. Draw ``j`` moves the pseudo-data by noise as large as the residuals say a run's is, and
-refits. How large that is, is itself drawn (a chi-squared number for each draw), so that intervals
-from few runs have the tails of Student's t. With many clusters, more and more of the noise is each
-cluster's own residual times a random number (the wild cluster bootstrap), which needs no model of
-the noise.
+With few clusters, draw ``j`` disturbs the runs by noise as large as the residuals say a run's is,
+and how large that is, is itself drawn: intervals have the tails of Student's t. With many, draw
+``j`` reweights the clusters (Rubin's Bayesian bootstrap), which needs no model of the noise. In
+between, some draws are of the one kind and some of the other.
 
-The disturbance of cluster ``c`` in draw ``j`` is a function of (seed, label of ``c``, ``j``), so
-draws do not depend on row order, chunking or workers, and two fits that share runs are paired
+What happens to cluster ``c`` in draw ``j`` is a function of (seed, label of ``c``, ``j``) alone,
+so draws do not depend on row order, chunking or workers, and two fits that share runs are paired
 draw by draw.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,9 +32,8 @@ from scaling_laws.solving.objective import (
 from scaling_laws.solving.point import PointSolution
 
 _UNIT = 2.0**-53
-_FEW = 4  # clusters per coefficient: the wild bootstrap starts here, and is alone at twice this
-_NORMAL_ROWS = 20.0
-_WILD = np.uint64(0x5851F42D4C957F2D)  # keeps the wild numbers apart from the others
+_FEW = 8  # clusters per coefficient: reweighting starts here, and is alone at twice this
+_NORMAL_ROWS = 20.0  # degrees of freedom that theory counts for in the robust loss's efficiency
 
 
 @dataclass(frozen=True)
@@ -47,12 +45,15 @@ class Draws:
     free : ndarray (k, q)
     failed : int
         Draws whose refit did not converge (their last iterate is kept).
+    run_noise : float
+        Standard deviation of a run on the residual scale.
     noise : ndarray (k,)
-        Standard deviation of a run in each draw.
+        The same in each draw.
     """
 
     free: Array
     failed: int
+    run_noise: float
     noise: Array
 
 
@@ -77,8 +78,13 @@ def keyed_uniforms(labels: NDArray[np.uint64], first: int, last: int, seed: int)
     >>> bool((both[2:] == keyed_uniforms(labels, 2, 4, seed=0)).all())
     True
     """
+    return _uniforms(labels, np.arange(first, last), seed)
+
+
+def _uniforms(labels: NDArray[np.uint64], draws: NDArray[Any], seed: int) -> Array:
+    """Uniform numbers of the draws with these numbers."""
     key = mix_bits(labels ^ mix_bits(np.array([seed], dtype=np.int64).view(np.uint64)))
-    draw = mix_bits(np.arange(first, last, dtype=np.uint64))
+    draw = mix_bits(draws.astype(np.uint64))
     bits = mix_bits(key[None, :] ^ draw[:, None])
     return (np.asarray(bits >> np.uint64(11), dtype=float) + 0.5) * _UNIT
 
@@ -87,87 +93,207 @@ def keyed_normals(label: str, draws: int, seed: int) -> Array:
     """Return standard normal numbers ``(draws,)`` for a named use, a function of the draw alone."""
     from scipy.special import ndtri
 
-    return np.asarray(ndtri(keyed_uniforms(hash_labels([label]), 0, draws, seed)[:, 0]))
+    return np.asarray(ndtri(keyed_ranks(label, draws, seed)))
+
+
+def keyed_ranks(label: str, draws: int, seed: int) -> Array:
+    """Return uniform numbers ``(draws,)`` for a named use, a function of the draw alone."""
+    return keyed_uniforms(hash_labels([label]), 0, draws, seed)[:, 0]
+
+
+def cluster_weights(labels: NDArray[np.uint64], first: int, last: int, seed: int) -> Array:
+    """Return exponential cluster weights of mean one (Rubin's Bayesian bootstrap), per row.
+
+    Rows of one cluster share their weight.
+
+    References
+    ----------
+    Rubin (1981), Annals of Statistics 9, 130.
+    """
+    return _weights(labels, np.arange(first, last), seed)
+
+
+def _weights(labels: NDArray[np.uint64], draws: NDArray[Any], seed: int) -> Array:
+    unique, inverse = np.unique(labels, return_inverse=True)
+    weights = -np.log(_uniforms(unique, draws, seed))
+    weights /= weights.mean(axis=1, keepdims=True)
+    return np.asarray(weights[:, inverse.ravel()])
+
+
+def draw_coefficients(
+    point: PointSolution,
+    clusters: NDArray[np.uint64],
+    draws: int,
+    seed: int,
+    *,
+    rows: NDArray[np.uint64] | None = None,
+    workers: int = 1,
+    chunk: int | None = None,
+    prior_sd: Array | None = None,
+) -> Draws:
+    """Draw what the coefficients may be, and how large the noise of a run.
+
+    Parameters
+    ----------
+    point : PointSolution
+    clusters : ndarray of uint64 (n,)
+        Rows of one cluster share a disturbance, or a weight.
+    draws, seed : int
+    rows : ndarray of uint64 (n,), optional
+        Labels of the rows; default from their numbers.
+    workers : int
+    chunk : int, optional
+        Draws solved together; no effect on the result.
+    prior_sd : ndarray (p,), optional
+        Standard deviations of the priors: each draw moves their means by so much at random, so
+        that what only a prior tells keeps the prior's spread (randomised maximum a posteriori;
+        Bardsley et al. 2014).
+
+    Returns
+    -------
+    Draws
+    """
+    noise = disturbance(point, clusters, rows)
+    shared, single = noise.components.draw(
+        np.stack([keyed_ranks(n, draws, seed) for n in ("size of noise", "ratio of noise")], axis=1)
+    )
+    start = np.repeat(point.free[None], draws, axis=0)
+    size = np.hypot(shared, single)
+    if len(point.free) == 0 or draws == 0:
+        return Draws(start, 0, noise.run, size)
+    reweighted = keyed_ranks("kind of draw", draws, seed) < noise.reweighted
+    kinds = []
+    for kind in (False, True):
+        chosen = np.flatnonzero(reweighted == kind)
+
+        def weights(span: slice, chosen: NDArray[Any] = chosen) -> Array:
+            return point.problem.weights * _weights(clusters, chosen[span], seed)
+
+        def shifts(span: slice, chosen: NDArray[Any] = chosen) -> Array:
+            j = chosen[span]
+            return noise.shifts(j, shared[j], single[j], seed)
+
+        change = {"weights": weights} if kind else {"shifts": shifts}
+        problem = point.problem if kind else pseudo_problem(point)
+        means = None if prior_sd is None else _moved_means(problem, prior_sd, chosen, draws, seed)
+        if len(chosen):
+            solved = _refits(problem, start[chosen], change, means, workers, chunk)
+            kinds.append((chosen, solved, kind))
+    free, failed = start.copy(), 0
+    for chosen, solved, kind in kinds:
+        failed += int(np.sum(~solved.converged))
+        free[chosen] = solved.free
+        if kind:
+            widened = point.free + (solved.free - point.free) * noise.widening(chosen, draws, seed)
+            free[chosen] = np.clip(widened, point.problem.lower, point.problem.upper)
+    return Draws(free, failed, noise.run, size)
+
+
+def _moved_means(
+    problem: Problem, prior_sd: Array, chosen: NDArray[Any], draws: int, seed: int
+) -> Array:
+    """Means of the priors in each draw."""
+    names = problem.family.coefficient_names
+    moves = np.stack([keyed_normals(f"prior of {n}", draws, seed) for n in names], axis=1)
+    return np.asarray(
+        problem.prior_mean + np.where(np.isfinite(prior_sd), prior_sd, 0.0) * moves[chosen]
+    )
+
+
+def _refits(
+    problem: Problem,
+    start: Array,
+    change: Mapping[str, Callable[[slice], Array]],
+    means: Array | None,
+    workers: int,
+    chunk: int | None,
+) -> Solutions:
+    """Refit all draws together or, where each has prior means of its own, one by one."""
+    if means is None:
+        return solve_batch(problem, start, **change, workers=workers, chunk=chunk)
+    parts = []
+    for j, mean in enumerate(means):
+        one = {n: _one_draw(of, j) for n, of in change.items()}
+        parts.append(solve_batch(replace(problem, prior_mean=mean), start[j : j + 1], **one))
+    return joined(parts)
+
+
+def _one_draw(of: Callable[[slice], Array], j: int) -> Callable[[slice], Array]:
+    return lambda _: of(slice(j, j + 1))
 
 
 @dataclass(frozen=True, eq=False)
 class Disturbance:
-    """What the residuals of a fit may have been: the law of the noise behind the draws.
+    """How draws differ from the data: the noise of the runs, and which kind of draw to trust.
 
     Parameters
     ----------
     components : Components
-        Shared and single noise of the rows.
+        Noise shared by the rows of a cluster, and of single rows.
     inefficiency : float
         Variance of the robust estimate over that of least squares.
-    wild_share : float
-        Share of the variance that is taken from each cluster's own residuals.
-    wild : ndarray (n,)
-        Those residuals, cut at Huber's turning point, corrected for coefficients spent.
+    reweighted : float
+        Share of the draws that reweight clusters; the others disturb runs.
+    dof : float
+        Clusters less coefficients.
     clusters, rows : ndarray of uint64 (n,)
         Labels of the clusters and of the rows.
     """
 
     components: Components
     inefficiency: float
-    wild_share: float
-    wild: Array
+    reweighted: float
+    dof: float
     clusters: NDArray[np.uint64]
     rows: NDArray[np.uint64]
 
     @property
-    def noise(self) -> float:
+    def run(self) -> float:
         """Standard deviation of a run."""
         return float(np.hypot(*self.components.estimate))
 
-    def scales(self, draws: int, seed: int) -> tuple[Array, Array]:
-        """Standard deviations shared by a cluster and of single rows in each draw ``(k,)``."""
-        ranks = [_keyed(name, draws, seed) for name in ("scale of noise", "ratio of noise")]
-        return self.components.draw(np.stack(ranks, axis=1))
+    def shifts(self, draws: NDArray[Any], shared: Array, single: Array, seed: int) -> Array:
+        """Disturbances ``(draws, n)`` with standard deviations ``shared`` and ``single``."""
+        unique, inverse = np.unique(self.clusters, return_inverse=True)
+        factor = np.sqrt(self.inefficiency)
+        of_cluster = _normals(unique, draws, seed)
+        if len(unique) == len(self.clusters):
+            of_cluster *= (factor * single)[:, None]
+            return of_cluster[:, inverse.ravel()]
+        of_cluster *= (factor * shared)[:, None]
+        of_row = _normals(self.rows, draws, seed)
+        of_row *= (factor * single)[:, None]
+        return np.asarray(of_row + of_cluster[:, inverse.ravel()])
 
-    def shifts(self, span: slice, scales: tuple[Array, Array], seed: int) -> Array:
-        """Disturbances ``(draws of the span, n)``."""
-        unique, first, inverse = np.unique(self.clusters, return_index=True, return_inverse=True)
-        inverse = inverse.ravel()
-        alone = len(unique) == len(self.clusters)
-        shared, single = (v[span, None] for v in scales)
-        keep = np.sqrt((1.0 - self.wild_share) * self.inefficiency)
-        by_cluster = _normals(unique, span, seed)
-        if alone:
-            out = (keep * single * by_cluster)[:, inverse]
-        else:
-            out = (keep * shared * by_cluster)[:, inverse]
-            out = out + keep * single * _normals(self.rows, span, seed)
-        if self.wild_share > 0:
-            size = np.hypot(*scales)[span, None] / self.noise if self.noise > 0 else 1.0
-            salted = mix_bits(unique ^ _WILD)
-            own = _normals(salted, span, seed)[:, inverse]
-            out = out + np.sqrt(self.wild_share) * size * self.wild * own
-        return np.asarray(out)
+    def widening(self, chosen: NDArray[Any], draws: int, seed: int) -> Array:
+        """Factors ``(draws, 1)`` of the deviations of reweighted draws.
+
+        The coefficients spent, and the tails of Student's t.
+        """
+        from scipy.special import gammaincinv
+
+        ranks = keyed_ranks("size of noise", draws, seed)[chosen]
+        square = 2.0 * gammaincinv(0.5 * self.dof, 1.0 - ranks)
+        count = len(np.unique(self.clusters))
+        return np.asarray(np.sqrt(count / self.dof * (self.dof / square)))[:, None]
 
 
-def _normals(labels: NDArray[np.uint64], span: slice, seed: int) -> Array:
+def _normals(labels: NDArray[np.uint64], draws: NDArray[Any], seed: int) -> Array:
     from scipy.special import ndtri
 
-    return np.asarray(ndtri(keyed_uniforms(labels, span.start, span.stop, seed)))
-
-
-def _keyed(name: str, draws: int, seed: int) -> Array:
-    return keyed_uniforms(hash_labels([name]), 0, draws, seed)[:, 0]
+    return np.asarray(ndtri(_uniforms(labels, draws, seed)))
 
 
 def disturbance(
     point: PointSolution, clusters: NDArray[np.uint64], rows: NDArray[np.uint64] | None = None
 ) -> Disturbance:
-    """Return the law of the noise around a solved point.
+    """Return the noise around a solved point.
 
     Parameters
     ----------
     point : PointSolution
-    clusters : ndarray of uint64 (n,)
-        Rows of one cluster share a disturbance.
-    rows : ndarray of uint64 (n,), optional
-        Labels of the rows; default from their numbers.
+    clusters, rows : ndarray of uint64 (n,)
+        As `draw_coefficients`.
     """
     problem, q = point.problem, len(point.free)
     residuals, jacobian = problem.residuals_with_jacobian(point.free[None])
@@ -179,31 +305,18 @@ def disturbance(
         slope = np.where(problem.logs, problem.full(point.free[None])[0], 1.0)
         prior = ((np.sqrt(problem.prior_precision) * slope)[:, None] * problem.matrix)[:, inside]
     found = components(root * r, (root * jac[inside]).T, clusters, prior)
-    psi, slope_of_psi = pseudo_residuals(r, problem.weights, problem.delta)
     count = len(np.unique(clusters))
-    share = float(np.clip((count - _FEW * q) / (_FEW * max(q, 1)), 0.0, 1.0))
-    wild = psi / slope_of_psi * np.sqrt(count / max(count - q, 1))
-    if rows is None:
-        rows = hash_rows([*problem.x, problem.y])
     return Disturbance(
-        found, inefficiency(psi / slope_of_psi, found, problem), share, wild, clusters, rows
+        components=found,
+        inefficiency=_inefficiency(r, problem, found),
+        reweighted=float(np.clip((count - _FEW * q) / (_FEW * max(q, 1)), 0.0, 1.0)),
+        dof=float(max(count - q, 1)),
+        clusters=clusters,
+        rows=hash_rows([*problem.x, problem.y]) if rows is None else rows,
     )
 
 
-def pseudo_residuals(r: Array, weights: Array, delta: float) -> tuple[Array, float]:
-    """Residuals cut at ``delta``, and the mean slope of that cut.
-
-    Where ``delta`` is below 1.345 robust standard deviations, the slope is spread over that
-    width, as for least absolute deviations.
-    """
-    if not np.isfinite(delta):
-        return r, 1.0
-    width = max(delta, EFFICIENCY * robust_scale(r, weights))
-    inside = float(np.sum(weights * (np.abs(r) <= width)) / np.sum(weights))
-    return np.clip(r, -delta, delta), max(inside * delta / width, 1e-3) if width > 0 else 1.0
-
-
-def inefficiency(pseudo: Array, found: Components, problem: Problem) -> float:
+def _inefficiency(r: Array, problem: Problem, found: Components) -> float:
     """Variance of the robust estimate over that of least squares, from residuals and theory.
 
     The residuals' own ratio counts by their degrees of freedom, that of normal noise by
@@ -211,60 +324,24 @@ def inefficiency(pseudo: Array, found: Components, problem: Problem) -> float:
     """
     from scipy.special import ndtr
 
-    noise = float(np.hypot(*found.estimate))
-    if not np.isfinite(problem.delta) or noise <= 0:
+    noise, delta, w = float(np.hypot(*found.estimate)), problem.delta, problem.weights
+    if not np.isfinite(delta) or noise <= 0:
         return 1.0
-    c = problem.delta / noise
+    c = delta / noise
     inner, density = 2 * ndtr(c) - 1, np.exp(-0.5 * c * c) / np.sqrt(2 * np.pi)
     normal = (inner - 2 * c * density + 2 * c * c * (1 - ndtr(c))) / max(inner, 1e-6) ** 2
+    width = max(delta, EFFICIENCY * robust_scale(r, w))
+    slope = max(float(np.sum(w * (np.abs(r) <= width)) / np.sum(w)) * delta / width, 1e-3)
     dof = max(found.dof, 1.0)
-    seen = float(np.sum(problem.weights * pseudo**2)) / dof / noise**2
+    seen = float(np.sum(w * np.clip(r, -delta, delta) ** 2)) / slope**2 / dof / noise**2
     return float((_NORMAL_ROWS * normal + dof * seen) / (_NORMAL_ROWS + dof))
 
 
-def draw_coefficients(
-    point: PointSolution,
-    noise: Disturbance,
-    draws: int,
-    seed: int,
-    *,
-    workers: int = 1,
-    chunk: int | None = None,
-    prior_sd: Array | None = None,
-) -> Draws:
-    """Disturb the runs and refit, ``draws`` times.
+def pseudo_problem(point: PointSolution) -> Problem:
+    """Return the least-squares problem whose optimum is the robust one.
 
-    Parameters
-    ----------
-    point : PointSolution
-    noise : Disturbance
-    draws, seed, workers : int
-    chunk : int, optional
-        Draws solved together; no effect on the result.
-    prior_sd : ndarray (p,), optional
-        Standard deviations of the priors: each draw moves their means by so much at random, so
-        that what only a prior tells keeps the prior's spread (randomised maximum a posteriori;
-        Bardsley et al. 2014).
+    Its targets leave residuals cut at Huber's turning point (Huber 1981, sec. 7.9).
     """
-    start = np.repeat(point.free[None], draws, axis=0)
-    scales = noise.scales(draws, seed)
-    size = np.hypot(*scales)
-    if len(point.free) == 0 or draws == 0:
-        return Draws(start, 0, size)
-    pseudo = _pseudo_data(point)
-
-    def shifts(span: slice) -> Array:
-        return noise.shifts(span, scales, seed)
-
-    if prior_sd is None:
-        solved = solve_batch(pseudo, start, shifts=shifts, workers=workers, chunk=chunk)
-    else:
-        solved = _with_moved_priors(pseudo, start, shifts, prior_sd, seed)
-    return Draws(solved.free, int(np.sum(~solved.converged)), size)
-
-
-def _pseudo_data(point: PointSolution) -> Problem:
-    """Return the least-squares problem whose optimum is the robust one (Huber 1981, sec. 7.9)."""
     problem = point.problem
     if not np.isfinite(problem.delta):
         return problem
@@ -274,27 +351,6 @@ def _pseudo_data(point: PointSolution) -> Problem:
         problem.transformed_target + beyond, problem.residual, problem.bounds
     )
     return replace(problem, y=np.asarray(target), delta=np.inf)
-
-
-def _with_moved_priors(
-    problem: Problem,
-    start: Array,
-    shifts: Callable[[slice], Array],
-    prior_sd: Array,
-    seed: int,
-) -> Solutions:
-    """Refit draw by draw, each with prior means of its own."""
-    draws = len(start)
-    names = problem.family.coefficient_names
-    moves = np.stack([keyed_normals(f"prior of {n}", draws, seed) for n in names], axis=1)
-    means = problem.prior_mean + np.where(np.isfinite(prior_sd), prior_sd, 0.0) * moves
-    parts = []
-    for j in range(draws):
-        moved = replace(problem, prior_mean=means[j])
-        parts.append(
-            solve_batch(moved, start[j : j + 1], shifts=lambda _, j=j: shifts(slice(j, j + 1)))
-        )
-    return joined(parts)
 
 
 def sandwich_covariance(
