@@ -114,9 +114,7 @@ def simulate(cell, worlds, workers=1, **options):
 
 def cells(noises=(0.003,)):
     """Every cell of the table."""
-    out = [
-        {"design": d, "seeds": s, "noise": v} for v in noises for d in DESIGNS for s in (1, 3)
-    ]
+    out = [{"design": d, "seeds": s, "noise": v} for v in noises for d in DESIGNS for s in (1, 3)]
     return [*out, {"design": "checkpoints", "seeds": 1, "noise": RUN_NOISE}]
 
 

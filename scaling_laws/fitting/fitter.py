@@ -16,9 +16,9 @@ from scaling_laws.fitting.result import Fit
 from scaling_laws.inference.interval import Predictive
 from scaling_laws.inference.resample import (
     at_bound,
+    coefficient_covariance,
     draw_coefficients,
     keyed_normals,
-    sandwich_covariance,
 )
 from scaling_laws.laws.family import Law, LawFamily
 from scaling_laws.solving.objective import Array
@@ -151,6 +151,7 @@ class Fitter(Settings):
                 noise=noise,
                 residual=problem.residual,
                 bounds=problem.bounds,
+                trend=None if draws.trend is None else draws.trend.in_units(solved.factors),
             ),
             covariance=_raw_covariance(solved, clusters, prior_sd),
             at_bound=held,
@@ -246,9 +247,9 @@ def fit(
 
 
 def _raw_covariance(solved: Solved, clusters: NDArray[np.uint64], prior_sd: Array | None) -> Array:
-    """Sandwich covariance of all coefficients in raw units (NaN rows for those at a bound)."""
+    """Covariance of all coefficients in raw units (NaN rows for those at a bound)."""
     free = solved.point.free
-    inner = sandwich_covariance(solved.point, clusters, prior_sd)
+    inner = coefficient_covariance(solved.point, clusters, prior_sd)
     if not len(free):
         return np.zeros((len(solved.coef),) * 2)
     columns = []

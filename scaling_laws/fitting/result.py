@@ -16,6 +16,7 @@ from scaling_laws.data.runs import Runs
 from scaling_laws.errors import DataError, Note
 from scaling_laws.fitting import text
 from scaling_laws.inference.interval import Kind, Predictive, check_level, parts_of
+from scaling_laws.inference.trend import NoiseTrend
 from scaling_laws.laws.family import Law, check_inputs
 from scaling_laws.laws.registry import law_from_dict
 from scaling_laws.quantities import training_flops
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
     from scaling_laws.fitting.fitter import Fitter
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 _ROWS_KEPT = 100_000
 
 
@@ -316,6 +317,7 @@ class Fit:
                 "noise": _plain(p.noise),
                 "residual": p.residual,
                 "bounds": list(p.bounds),
+                "trend": None if p.trend is None else asdict(p.trend),
             },
             "covariance": _plain(self.covariance),
             "at_bound": list(self.at_bound),
@@ -429,6 +431,7 @@ def fit_from_dict(data: Mapping[str, Any]) -> Fit:
         noise=float("nan") if p["noise"] is None else float(p["noise"]),
         residual=p["residual"],
         bounds=(float(p["bounds"][0]), float(p["bounds"][1])),
+        trend=None if p.get("trend") is None else NoiseTrend(**p["trend"]),  # new in format 2
     )
     return Fit(
         law=law,

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from scaling_laws.errors import DataError
+from scaling_laws.inference.trend import NoiseTrend
 from scaling_laws.laws.family import LawFamily
 from scaling_laws.solving.objective import Array, Residual, inverse_transform, transform
 
@@ -29,9 +30,12 @@ class Predictive:
     coef : ndarray (k, p)
         Draws of the coefficients, raw units.
     z_law, z_run : ndarray (k,)
-        Standard normal numbers of the law error and of the run noise.
+        Numbers of the law error (standard normal) and of the run noise (times how large the noise
+        is in that draw: of Student's kind where runs are few).
     noise : float
-        Run noise on the residual scale.
+        Typical run noise on the residual scale.
+    trend : NoiseTrend or None
+        How the run noise changes with compute or loss; None where it does not.
     residual : {"log", "linear", "logit"}
     bounds : pair of float
     """
@@ -44,6 +48,7 @@ class Predictive:
     noise: float
     residual: Residual
     bounds: tuple[float, float]
+    trend: NoiseTrend | None = None
 
     def mean(self, inputs: Sequence[Array]) -> Array:
         """Return the point prediction ``(n,)``."""
@@ -63,8 +68,14 @@ class Predictive:
         if "run" not in parts:
             return value
         on_scale = transform(value, self.residual, self.bounds)
-        noisy = on_scale + self.noise * self.z_run[span][:, None]
+        noisy = on_scale + self.noise_at(inputs) * self.z_run[span][:, None]
         return np.asarray(inverse_transform(noisy, self.residual, self.bounds))
+
+    def noise_at(self, inputs: Sequence[Array]) -> Array:
+        """Return the standard deviation of a run on the residual scale ``(n,)``."""
+        if self.trend is None:
+            return np.full(len(inputs[0]), self.noise)
+        return self.noise * self.trend.factor(self.family, self.values.tolist(), inputs)
 
     def _inside(self, value: Array) -> Array:
         """Keep draws of a bounded or positive target where its residual is defined."""

@@ -12,15 +12,17 @@ draw by draw.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from scaling_laws.data.runs import hash_labels, hash_rows, mix_bits
-from scaling_laws.inference.variance import Components, components
+from scaling_laws.inference.noise import lack_of_fit
+from scaling_laws.inference.trend import NoiseTrend, noise_trend
+from scaling_laws.inference.variance import Components, components, leverage
 from scaling_laws.solving.batch import Solutions, joined, second_order_terms, solve_batch
 from scaling_laws.solving.objective import (
     EFFICIENCY,
@@ -33,6 +35,7 @@ from scaling_laws.solving.point import PointSolution
 
 _UNIT = 2.0**-53
 _FEW = 8  # clusters per coefficient: reweighting starts here, and is alone at twice this
+_LACK_OF_FIT = 0.01  # p-value below which replicates' configurations are given misfit of their own
 _NORMAL_ROWS = 20.0  # degrees of freedom that theory counts for in the robust loss's efficiency
 
 
@@ -46,15 +49,18 @@ class Draws:
     failed : int
         Draws whose refit did not converge (their last iterate is kept).
     run_noise : float
-        Standard deviation of a run on the residual scale.
+        Typical standard deviation of a run on the residual scale.
     noise : ndarray (k,)
         The same in each draw.
+    trend : NoiseTrend or None
+        How that changes with compute or loss, where the data show it.
     """
 
     free: Array
     failed: int
     run_noise: float
     noise: Array
+    trend: NoiseTrend | None = None
 
 
 def keyed_uniforms(labels: NDArray[np.uint64], first: int, last: int, seed: int) -> Array:
@@ -158,22 +164,22 @@ def draw_coefficients(
         np.stack([keyed_ranks(n, draws, seed) for n in ("size of noise", "ratio of noise")], axis=1)
     )
     start = np.repeat(point.free[None], draws, axis=0)
-    size = np.hypot(shared, single)
+    size = single if noise.misfit else np.hypot(shared, single)
     if len(point.free) == 0 or draws == 0:
-        return Draws(start, 0, noise.run, size)
+        return Draws(start, 0, noise.run, size, noise.trend)
     reweighted = keyed_ranks("kind of draw", draws, seed) < noise.reweighted
     kinds = []
     for kind in (False, True):
         chosen = np.flatnonzero(reweighted == kind)
 
         def weights(span: slice, chosen: NDArray[Any] = chosen) -> Array:
-            return point.problem.weights * _weights(clusters, chosen[span], seed)
+            return point.problem.weights * _weights(noise.clusters, chosen[span], seed)
 
         def shifts(span: slice, chosen: NDArray[Any] = chosen) -> Array:
             j = chosen[span]
             return noise.shifts(j, shared[j], single[j], seed)
 
-        change = {"weights": weights} if kind else {"shifts": shifts}
+        change = _Change(weights, None) if kind else _Change(None, shifts)
         problem = point.problem if kind else pseudo_problem(point)
         means = None if prior_sd is None else _moved_means(problem, prior_sd, chosen, draws, seed)
         if len(chosen):
@@ -186,7 +192,7 @@ def draw_coefficients(
         if kind:
             widened = point.free + (solved.free - point.free) * noise.widening(chosen, draws, seed)
             free[chosen] = np.clip(widened, point.problem.lower, point.problem.upper)
-    return Draws(free, failed, noise.run, size)
+    return Draws(free, failed, noise.run, size, noise.trend)
 
 
 def _moved_means(
@@ -200,26 +206,45 @@ def _moved_means(
     )
 
 
+class _Change(NamedTuple):
+    """Weights or disturbances of the draws of a span."""
+
+    weights: Callable[[slice], Array] | None
+    shifts: Callable[[slice], Array] | None
+
+    def of(self, j: int) -> _Change:
+        """Return those of draw ``j`` alone."""
+        weights, shifts = self
+        one = slice(j, j + 1)
+        return _Change(
+            None if weights is None else lambda _: weights(one),
+            None if shifts is None else lambda _: shifts(one),
+        )
+
+
 def _refits(
     problem: Problem,
     start: Array,
-    change: Mapping[str, Callable[[slice], Array]],
+    change: _Change,
     means: Array | None,
     workers: int,
     chunk: int | None,
 ) -> Solutions:
     """Refit all draws together or, where each has prior means of its own, one by one."""
     if means is None:
-        return solve_batch(problem, start, **change, workers=workers, chunk=chunk)
+        return solve_batch(
+            problem,
+            start,
+            change.weights,
+            shifts=change.shifts,
+            workers=workers,
+            chunk=chunk,
+        )
     parts = []
     for j, mean in enumerate(means):
-        one = {n: _one_draw(of, j) for n, of in change.items()}
-        parts.append(solve_batch(replace(problem, prior_mean=mean), start[j : j + 1], **one))
+        moved, (weights, shifts) = replace(problem, prior_mean=mean), change.of(j)
+        parts.append(solve_batch(moved, start[j : j + 1], weights, shifts=shifts))
     return joined(parts)
-
-
-def _one_draw(of: Callable[[slice], Array], j: int) -> Callable[[slice], Array]:
-    return lambda _: of(slice(j, j + 1))
 
 
 @dataclass(frozen=True, eq=False)
@@ -230,6 +255,11 @@ class Disturbance:
     ----------
     components : Components
         Noise shared by the rows of a cluster, and of single rows.
+    misfit : bool
+        Whether what rows share is misfit of their configuration, no noise of a run.
+    trend : NoiseTrend or None
+    factor : ndarray (n,)
+        Noise of each row over typical noise.
     inefficiency : float
         Variance of the robust estimate over that of least squares.
     reweighted : float
@@ -237,10 +267,13 @@ class Disturbance:
     dof : float
         Clusters less coefficients.
     clusters, rows : ndarray of uint64 (n,)
-        Labels of the clusters and of the rows.
+        Labels of what shares a disturbance or a weight, and of the rows.
     """
 
     components: Components
+    misfit: bool
+    trend: NoiseTrend | None
+    factor: Array
     inefficiency: float
     reweighted: float
     dof: float
@@ -250,7 +283,8 @@ class Disturbance:
     @property
     def run(self) -> float:
         """Standard deviation of a run."""
-        return float(np.hypot(*self.components.estimate))
+        shared, single = self.components.estimate
+        return single if self.misfit else float(np.hypot(shared, single))
 
     def shifts(self, draws: NDArray[Any], shared: Array, single: Array, seed: int) -> Array:
         """Disturbances ``(draws, n)`` with standard deviations ``shared`` and ``single``."""
@@ -259,11 +293,13 @@ class Disturbance:
         of_cluster = _normals(unique, draws, seed)
         if len(unique) == len(self.clusters):
             of_cluster *= (factor * single)[:, None]
-            return of_cluster[:, inverse.ravel()]
-        of_cluster *= (factor * shared)[:, None]
-        of_row = _normals(self.rows, draws, seed)
-        of_row *= (factor * single)[:, None]
-        return np.asarray(of_row + of_cluster[:, inverse.ravel()])
+            out = of_cluster[:, inverse.ravel()]
+        else:
+            of_cluster *= (factor * shared)[:, None]
+            out = _normals(self.rows, draws, seed)
+            out *= (factor * single)[:, None]
+            out += of_cluster[:, inverse.ravel()]
+        return out if self.trend is None else out * self.factor
 
     def widening(self, chosen: NDArray[Any], draws: int, seed: int) -> Array:
         """Factors ``(draws, 1)`` of the deviations of reweighted draws.
@@ -297,23 +333,56 @@ def disturbance(
     """
     problem, q = point.problem, len(point.free)
     residuals, jacobian = problem.residuals_with_jacobian(point.free[None])
-    r, jac = residuals[0], jacobian[0]
-    inside = ~at_bound(problem, point.free)
     root = np.sqrt(problem.weights)
-    prior = None
-    if problem.prior_precision.any():
-        slope = np.where(problem.logs, problem.full(point.free[None])[0], 1.0)
-        prior = ((np.sqrt(problem.prior_precision) * slope)[:, None] * problem.matrix)[:, inside]
-    found = components(root * r, (root * jac[inside]).T, clusters, prior)
-    count = len(np.unique(clusters))
+    r, jac = residuals[0], jacobian[0][~at_bound(problem, point.free)]
+    rows = hash_rows([*problem.x, problem.y]) if rows is None else rows
+    groups, trend, misfit = clusters, None, False
+    if len(np.unique(clusters)) == len(clusters):
+        misfit = _misfits(r, problem, q)
+        groups, rows = (hash_rows(problem.x), clusters) if misfit else (clusters, rows)
+        values = problem.full(point.free[None])[0].tolist()
+        trend = noise_trend(_free_squares(root * r, root * jac), problem.family, values, problem.x)
+    factor = np.ones(len(r))
+    if trend is not None:
+        factor = trend.factor(problem.family, values, problem.x)
+    scaled = root / factor
+    found = components(
+        scaled * r, (scaled * jac).T, groups, _prior_rows(point, ~at_bound(problem, point.free))
+    )
+    count = len(np.unique(groups))
     return Disturbance(
         components=found,
-        inefficiency=_inefficiency(r, problem, found),
+        misfit=misfit,
+        trend=trend,
+        factor=factor,
+        inefficiency=_inefficiency(r / factor, problem, found),
         reweighted=float(np.clip((count - _FEW * q) / (_FEW * max(q, 1)), 0.0, 1.0)),
         dof=float(max(count - q, 1)),
-        clusters=clusters,
-        rows=hash_rows([*problem.x, problem.y]) if rows is None else rows,
+        clusters=groups,
+        rows=rows,
     )
+
+
+def _misfits(r: Array, problem: Problem, coefficients: int) -> bool:
+    """Whether configurations miss the curve by more than their replicates differ."""
+    found = lack_of_fit(r, problem.weights, hash_rows(problem.x), coefficients)
+    return found is not None and found.p_value < _LACK_OF_FIT
+
+
+def _free_squares(residuals: Array, jacobian: Array) -> Array:
+    """Squared residuals over the share of noise that the fit leaves in each."""
+    taken = leverage(jacobian.T)
+    return np.asarray(residuals**2 / np.maximum(1.0 - taken, 0.05))
+
+
+def _prior_rows(point: PointSolution, inside: NDArray[np.bool_]) -> Array | None:
+    """Derivatives of the priors' residuals ``(p, q)``; None without priors."""
+    problem = point.problem
+    if not problem.prior_precision.any():
+        return None
+    slope = np.where(problem.logs, problem.full(point.free[None])[0], 1.0)
+    strength = np.sqrt(problem.prior_precision) * slope
+    return np.asarray((strength[:, None] * problem.matrix)[:, inside])
 
 
 def _inefficiency(r: Array, problem: Problem, found: Components) -> float:
@@ -324,16 +393,16 @@ def _inefficiency(r: Array, problem: Problem, found: Components) -> float:
     """
     from scipy.special import ndtr
 
-    noise, delta, w = float(np.hypot(*found.estimate)), problem.delta, problem.weights
-    if not np.isfinite(delta) or noise <= 0:
+    delta, w, dof = problem.delta, problem.weights, max(found.dof, 1.0)
+    spread = np.sqrt(found.total / dof)
+    if not np.isfinite(delta) or spread <= 0:
         return 1.0
-    c = delta / noise
+    c = delta / spread
     inner, density = 2 * ndtr(c) - 1, np.exp(-0.5 * c * c) / np.sqrt(2 * np.pi)
     normal = (inner - 2 * c * density + 2 * c * c * (1 - ndtr(c))) / max(inner, 1e-6) ** 2
     width = max(delta, EFFICIENCY * robust_scale(r, w))
     slope = max(float(np.sum(w * (np.abs(r) <= width)) / np.sum(w)) * delta / width, 1e-3)
-    dof = max(found.dof, 1.0)
-    seen = float(np.sum(w * np.clip(r, -delta, delta) ** 2)) / slope**2 / dof / noise**2
+    seen = float(np.sum(w * np.clip(r, -delta, delta) ** 2)) / slope**2 / found.total
     return float((_NORMAL_ROWS * normal + dof * seen) / (_NORMAL_ROWS + dof))
 
 
@@ -351,6 +420,61 @@ def pseudo_problem(point: PointSolution) -> Problem:
         problem.transformed_target + beyond, problem.residual, problem.bounds
     )
     return replace(problem, y=np.asarray(target), delta=np.inf)
+
+
+def coefficient_covariance(
+    point: PointSolution, clusters: NDArray[np.uint64], prior_sd: Array | None = None
+) -> Array:
+    """Covariance of the free coefficients that goes with the draws, NaN for those at a bound.
+
+    Of the noise's components where clusters are few, cluster-robust where they are many, and in
+    between a mean of the two with the draws' own shares.
+
+    Returns
+    -------
+    ndarray (q, q)
+    """
+    noise = disturbance(point, clusters)
+    robust = sandwich_covariance(point, noise.clusters, prior_sd)
+    if noise.reweighted >= 1.0:
+        return robust
+    problem, q = point.problem, len(point.free)
+    inside = np.flatnonzero(~at_bound(problem, point.free))
+    out = np.full((q, q), np.nan)
+    if not len(inside):
+        return out
+    jac = problem.residuals_with_jacobian(point.free[None])[1][0][inside]
+    _, group = np.unique(noise.clusters, return_inverse=True)
+    scores = jac * problem.weights * noise.factor
+    grouped = np.stack([np.bincount(group.ravel(), s) for s in scores])
+    shared, single = noise.components.estimate
+    meat = single**2 * scores @ scores.T + shared**2 * grouped @ grouped.T
+    prior = _prior_rows(point, ~at_bound(problem, point.free))
+    bread = (jac * problem.weights) @ jac.T + (0.0 if prior is None else prior.T @ prior)
+    inverse = _inverse(bread)
+    meat = noise.inefficiency * meat + _prior_meat(point, inside, prior_sd)
+    out[np.ix_(inside, inside)] = inverse @ meat @ inverse
+    return noise.reweighted * robust + (1.0 - noise.reweighted) * out
+
+
+def _inverse(matrix: Array) -> Array:
+    """Pseudo-inverse of a symmetric matrix, columns brought to one scale first."""
+    scale = 1.0 / np.sqrt(np.maximum(np.diag(matrix), 1e-300))
+    inverse = np.linalg.pinv(matrix * np.outer(scale, scale), rcond=1e-14, hermitian=True)
+    return np.asarray(inverse * np.outer(scale, scale))
+
+
+def _prior_meat(
+    point: PointSolution, inside: NDArray[np.intp], prior_sd: Array | None
+) -> Array | float:
+    """Variance of the gradient that moving the priors' means causes."""
+    if prior_sd is None:
+        return 0.0
+    problem = point.problem
+    spread = problem.prior_precision * np.where(np.isfinite(prior_sd), prior_sd, 0.0)
+    slope = np.where(problem.logs, problem.full(point.free[None])[0], 1.0)
+    pulled = (problem.matrix * (spread * slope)[:, None])[:, inside]
+    return np.asarray(pulled.T @ pulled)
 
 
 def sandwich_covariance(
@@ -378,17 +502,10 @@ def sandwich_covariance(
     bread = _bread(point, r, jac, psi, inside)
     unique, inverse = np.unique(clusters, return_inverse=True)
     grouped = np.stack([np.bincount(inverse.ravel(), s, len(unique)) for s in jac * psi])
-    scale = 1.0 / np.sqrt(np.maximum(np.diag(bread), 1e-300))
-    inverse_bread = np.linalg.pinv(bread * np.outer(scale, scale), rcond=1e-14, hermitian=True)
-    inverse_bread = inverse_bread * np.outer(scale, scale)
+    inverse_bread = _inverse(bread)
     count, n = len(unique), len(r)
     factor = count / max(count - 1, 1) * (n - 1) / max(n - q, 1)
-    meat = np.matmul(grouped, grouped.T)
-    if prior_sd is not None:
-        spread = problem.prior_precision * np.where(np.isfinite(prior_sd), prior_sd, 0.0)
-        slope = np.where(problem.logs, problem.full(point.free[None])[0], 1.0)
-        pulled = (problem.matrix * (spread * slope)[:, None])[:, inside]
-        meat = meat + pulled.T @ pulled
+    meat = np.matmul(grouped, grouped.T) + _prior_meat(point, inside, prior_sd)
     out[np.ix_(inside, inside)] = factor * inverse_bread @ meat @ inverse_bread
     return out
 

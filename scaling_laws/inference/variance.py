@@ -48,6 +48,11 @@ class Components:
         """Degrees of freedom of all residuals."""
         return self.within_dof + len(self.squares)
 
+    @property
+    def total(self) -> float:
+        """Sum of all squares, each direction's over its own variance in units of a row's."""
+        return self.within + float(self.squares.sum())
+
     @cached_property
     def _profile(self) -> tuple[Array, Array, Array]:
         """Ratios of the two variances, sums of squares given each, restricted log-likelihood."""
@@ -117,7 +122,8 @@ class Components:
         mass = 0.5 * (density[1:] + density[:-1]) * np.diff(ratio)
         if not mass.sum() > 0:
             return np.full(len(ranks), (self.estimate[0] / max(self.estimate[1], 1e-300)) ** 2)
-        return np.asarray(np.interp(ranks, np.concatenate([[0.0], np.cumsum(mass)]) / mass.sum(), ratio))
+        below = np.concatenate([[0.0], np.cumsum(mass)]) / mass.sum()
+        return np.asarray(np.interp(ranks, below, ratio))
 
 
 def components(
@@ -169,6 +175,17 @@ def components(
     within = max(float(left @ left) - float(squares.sum()), 0.0)
     dof = max(n - spent - len(squares), 0.0)
     return Components(within, dof, squares, weights[reached])
+
+
+def leverage(jacobian: Array) -> Array:
+    """Share of each row's noise that a least-squares fit follows ``(n,)``.
+
+    Examples
+    --------
+    >>> leverage(np.ones((4, 1))).tolist()
+    [0.25, 0.25, 0.25, 0.25]
+    """
+    return np.asarray(np.sum(_orthonormal(jacobian) ** 2, axis=1))
 
 
 def _orthonormal(matrix: Array) -> Array:
