@@ -18,7 +18,7 @@ from scaling_laws.solving.objective import Array
 
 _ROTATED = 400  # clusters; beyond, their directions are taken as they are
 _RANK = 1e-9
-_RATIOS = np.concatenate([[0.0], np.geomspace(1e-4, 1e6, 240)])
+_RATIOS = np.concatenate([[0.0], np.geomspace(1e-4, 1e14, 400)])
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +50,7 @@ class Components:
 
     @property
     def total(self) -> float:
-        """Sum of all squares, each direction's over its own variance in units of a row's."""
+        """Sum of squares of the residuals left by least squares."""
         return self.within + float(self.squares.sum())
 
     @cached_property
