@@ -388,8 +388,8 @@ def _prior_rows(point: PointSolution, inside: NDArray[np.bool_]) -> Array | None
 def _inefficiency(r: Array, problem: Problem, found: Components) -> float:
     """Variance of the robust estimate over that of least squares, from residuals and theory.
 
-    The residuals' own ratio counts by their degrees of freedom, that of normal noise by
-    twenty.
+    The residuals' own ratio, with Huber's correction for few rows (1981, sec. 7.6), counts by
+    their degrees of freedom, that of normal noise by twenty.
     """
     from scipy.special import ndtr
 
@@ -401,8 +401,10 @@ def _inefficiency(r: Array, problem: Problem, found: Components) -> float:
     inner, density = 2 * ndtr(c) - 1, np.exp(-0.5 * c * c) / np.sqrt(2 * np.pi)
     normal = (inner - 2 * c * density + 2 * c * c * (1 - ndtr(c))) / max(inner, 1e-6) ** 2
     width = max(delta, EFFICIENCY * robust_scale(r, w))
-    slope = max(float(np.sum(w * (np.abs(r) <= width)) / np.sum(w)) * delta / width, 1e-3)
-    seen = float(np.sum(w * np.clip(r, -delta, delta) ** 2)) / slope**2 / found.total
+    inside = max(float(np.sum(w * (np.abs(r) <= width)) / np.sum(w)), 1e-3)
+    slope = inside * delta / width
+    few = 1.0 + len(problem.free) / len(r) * (1.0 - inside) / inside
+    seen = float(np.sum(w * np.clip(r, -delta, delta) ** 2)) * (few / slope) ** 2 / found.total
     return float((_NORMAL_ROWS * normal + dof * seen) / (_NORMAL_ROWS + dof))
 
 
