@@ -196,7 +196,9 @@ def fit(
     weights : str or array_like, optional
         Column, or one number a row; only ratios matter to intervals.
     cluster : str or array_like, optional
-        Rows that belong to one run or configuration. Default: column ``run`` or ``run_id``.
+        Rows that belong to one run or configuration. Default: column ``run`` or ``run_id``, else
+        rows of one configuration and seed where a column ``checkpoint`` or ``step`` says that
+        they are checkpoints.
     **options
         Fields of `Fitter`: ``residual``, ``robust``, ``fixed``, ``bounds``, ``start``, ``ties``,
         ``priors``, ``focus``, ``draws``, ``workers``, ``seed``.
@@ -218,7 +220,8 @@ def fit(
     Notes
     -----
     Minimises a sum of Huber losses of log residuals by default [1]_, from starts found by
-    variable projection, with lmfit; intervals are a cluster bootstrap.
+    variable projection, with lmfit. Intervals come from refits: of runs disturbed by their noise
+    where runs are few (with the tails of Student's t), of reweighted runs where they are many.
 
     References
     ----------

@@ -180,7 +180,7 @@ def draw_coefficients(
             return noise.shifts(j, shared[j], single[j], seed)
 
         change = _Change(weights, None) if kind else _Change(None, shifts)
-        problem = point.problem if kind else pseudo_problem(point)
+        problem = point.problem if kind else pseudo_problem(point.problem, point.free)
         means = None if prior_sd is None else _moved_means(problem, prior_sd, chosen, draws, seed)
         if len(chosen):
             solved = _refits(problem, start[chosen], change, means, workers, chunk)
@@ -356,11 +356,23 @@ def disturbance(
         trend=trend,
         factor=factor,
         inefficiency=_inefficiency(r / factor, problem, found),
-        reweighted=float(np.clip((count - _FEW * q) / (_FEW * max(q, 1)), 0.0, 1.0)),
+        reweighted=reweighted_share(count, q),
         dof=float(max(count - q, 1)),
         clusters=groups,
         rows=rows,
     )
+
+
+def reweighted_share(clusters: int, coefficients: int) -> float:
+    """Share of the draws that reweight clusters: 0 up to eight a coefficient, 1 from sixteen.
+
+    Examples
+    --------
+    >>> [reweighted_share(n, 5) for n in (9, 40, 60, 240)]
+    [0.0, 0.0, 0.5, 1.0]
+    """
+    enough = _FEW * max(coefficients, 1)
+    return float(np.clip((clusters - enough) / enough, 0.0, 1.0))
 
 
 def _misfits(r: Array, problem: Problem, coefficients: int) -> bool:
@@ -408,15 +420,14 @@ def _inefficiency(r: Array, problem: Problem, found: Components) -> float:
     return float((_NORMAL_ROWS * normal + dof * seen) / (_NORMAL_ROWS + dof))
 
 
-def pseudo_problem(point: PointSolution) -> Problem:
+def pseudo_problem(problem: Problem, free: Array) -> Problem:
     """Return the least-squares problem whose optimum is the robust one.
 
-    Its targets leave residuals cut at Huber's turning point (Huber 1981, sec. 7.9).
+    Its targets leave residuals cut at Huber's turning point (Huber 1981, sec. 7.8).
     """
-    problem = point.problem
     if not np.isfinite(problem.delta):
         return problem
-    r = problem.residuals(point.free[None])[0]
+    r = problem.residuals(free[None])[0]
     beyond = r - np.clip(r, -problem.delta, problem.delta)
     target = inverse_transform(
         problem.transformed_target + beyond, problem.residual, problem.bounds

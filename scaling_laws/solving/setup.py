@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -140,6 +140,20 @@ class Settings:
             use_lmfit=use_lmfit,
         )
         return Solved(family, solution, factors, notes + zeros, inner is not None)
+
+    def posed(self, runs: Runs, family: LawFamily, delta: float) -> Problem:
+        """Return the problem in raw units with Huber's ``delta`` as given, without priors.
+
+        Raises
+        ------
+        DataError
+            An impossible constraint, or priors.
+        """
+        if self.priors:
+            raise DataError("profiles do not know priors. Read intervals from the draws instead.")
+        residual, bounds, y, _ = _residual(self.residual, runs)
+        problem = self._problem(family, runs, residual, bounds, y, np.ones(len(runs.x)))
+        return replace(problem, delta=delta)
 
     def _given(self, family: LawFamily, factors: Array) -> Array | None:
         """The user's start in the solver's units, ``(1, p)``; NaN where none was given."""
