@@ -21,7 +21,7 @@ from scaling_laws.inference import resample
 from scaling_laws.inference.noise import run_noise
 from scaling_laws.inference.variance import Components, components
 
-WORLDS = 60
+WORLDS, CONTROLS = 60, 30
 ALARM = 1e-3  # chance that a sound method fails a test here
 
 _SCRIPT = Path(__file__).parents[1] / "benchmarks" / "coverage" / "simulate.py"
@@ -34,7 +34,6 @@ CELLS = [
     NINE,
     {"design": "9", "seeds": 3, "noise": 0.003},
     {"design": "16", "seeds": 1, "noise": 0.003},
-    {"design": "30", "seeds": 1, "noise": 0.003},
     {"design": "30", "seeds": 3, "noise": 0.003},
     {"design": "checkpoints", "seeds": 1, "noise": 0.004},
 ]
@@ -44,13 +43,13 @@ TRAP = CELLS[-1]
 @cache
 def measured(design, seeds, noise):
     cell = {"design": design, "seeds": seeds, "noise": noise}
-    rows = simulate.simulate(cell, WORLDS, draws=400)
+    rows = simulate.simulate(cell, WORLDS, draws=300)
     return {(r["kind"], r["level"]): r for r in rows}
 
 
-def too_few(coverage, promised):
+def too_few(coverage, promised, worlds=WORLDS):
     """Whether so low a coverage would be bad luck at the promised one."""
-    return binom.cdf(round(coverage * WORLDS), WORLDS, promised) < ALARM
+    return binom.cdf(round(coverage * worlds), worlds, promised) < ALARM
 
 
 @pytest.mark.parametrize("cell", CELLS, ids=lambda c: f"{c['design']}x{c['seeds']}")
@@ -69,12 +68,12 @@ def test_a_new_run_is_never_surer_than_the_curve(cell):
         assert found["run", level]["width"] > found["mean", level]["width"]
 
 
-def control(cell, change, **options):
+def control(cell, change=lambda table: table):
     """Coverage of nominal 95 % intervals of the curve by a wrong method."""
     held = []
-    for number in range(WORLDS):
+    for number in range(CONTROLS):
         table, _, where, _ = simulate.make_world(cell, number)
-        fit = sl.fit(change(table), "chinchilla", draws=400, seed=number, **options)
+        fit = sl.fit(change(table), "chinchilla", draws=300, seed=number)
         band = fit.predict(**where, level=0.95, kind="mean")
         true = float(simulate.TRUTH(**where))
         held.append(float(band.loss_low.iloc[0]) <= true <= float(band.loss_high.iloc[0]))
@@ -84,7 +83,7 @@ def control(cell, change, **options):
 class TestNegativeControls:
     def test_checkpoints_taken_for_runs_fail(self):
         """The trap: rows of a run share its noise (row bootstraps cover 42 %)."""
-        assert too_few(control(TRAP, lambda t: t.drop(columns="run")), 0.95)
+        assert too_few(control(TRAP, lambda t: t.drop(columns="run")), 0.95, CONTROLS)
 
     def test_uncounted_degrees_of_freedom_fail(self, monkeypatch):
         def uncounted(self, ranks):
@@ -92,7 +91,7 @@ class TestNegativeControls:
             return np.zeros(len(ranks)), np.full(len(ranks), size)
 
         monkeypatch.setattr(Components, "draw", uncounted)
-        assert too_few(control(NINE, lambda t: t), 0.95)
+        assert too_few(control(NINE), 0.95, CONTROLS)
 
 
 class TestTails:
@@ -148,27 +147,21 @@ class TestComponents:
 
 
 class TestNoise:
-    @pytest.mark.parametrize("covariate", ["compute", "excess"])
-    def test_noise_that_changes_is_followed(self, covariate, tmp_path):
+    @pytest.mark.parametrize(("covariate", "slope"), [("compute", -0.2), ("excess", 1.0)])
+    def test_noise_that_changes_is_followed(self, covariate, slope, tmp_path):
         table = grid_runs(noise=0.0)
-        law = sl.published.BESIROGLU_2024
-        excess = table.loss - law.coef["E"]
-        size = table.params * table.tokens if covariate == "compute" else 1 / excess
-        factor = (size / np.exp(np.log(size).mean())) ** -0.3
-        rng = np.random.default_rng(0)
-        table["loss"] *= np.exp(0.004 * factor * rng.standard_normal(len(table)))
+        floor = sl.published.BESIROGLU_2024.coef["E"]
+        log = np.log(table.params * table.tokens if covariate == "compute" else table.loss - floor)
+        size = 0.004 * np.exp(slope * (log - log.mean()))
+        table["loss"] *= np.exp(size * np.random.default_rng(0).standard_normal(len(table)))
         fit = sl.fit(table, "chinchilla", draws=200)
-        small, large = {"params": 2e7, "tokens": 4e8}, {"params": 8e9, "tokens": 1e11}
-
-        def width(fit, where):
-            band = fit.predict(**where, parts=("run",))
-            return float(np.log(band.loss_high / band.loss_low).iloc[0])
-
-        inputs = [np.array([2e7, 8e9]), np.array([4e8, 1e11])]
-        sd = fit.predictive.noise_at(inputs)
-        truth = 0.004 * np.interp(np.log([2e7 * 4e8, 8e9 * 1e11]), *_line(table, factor))
-        np.testing.assert_allclose(sd, truth, rtol=0.5)
-        assert width(fit, small) > 1.5 * width(fit, large)
+        assert fit.predictive.trend.covariate == covariate
+        ends = [int(np.argmin(log)), int(np.argmax(log))]
+        at = fit.predictive.noise_at([table[n].to_numpy()[ends] for n in ("params", "tokens")])
+        np.testing.assert_allclose(np.log(at), np.log(size[ends]), atol=0.8)
+        band = fit.predict(table.iloc[ends], parts=("run",))
+        width = np.log(band.loss_high / band.loss_low).to_numpy()
+        np.testing.assert_allclose(width[0] / width[1], at[0] / at[1], rtol=1e-6)
         fit.save(tmp_path / "fit.json")
         assert sl.load(tmp_path / "fit.json").predictive.trend == fit.predictive.trend
 
@@ -195,11 +188,6 @@ class TestNoise:
         data = fit.to_dict() | {"format": 1}
         del data["predictive"]["trend"]
         assert fit_from_dict(data).predictive.trend is None
-
-
-def _line(table, factor):
-    order = np.argsort(np.log(table.params * table.tokens))
-    return np.log(table.params * table.tokens)[order], factor[order]
 
 
 class TestRunsInferred:
@@ -248,7 +236,7 @@ class TestRefits:
         note = next(n for n in fit.notes if n.code == "failed_refits")
         assert note.details["failed"] >= 10
 
-    @pytest.mark.parametrize("cell", [NINE, CELLS[4], TRAP], ids=["few", "many", "clusters"])
+    @pytest.mark.parametrize("cell", [NINE, CELLS[3], TRAP], ids=["few", "many", "clusters"])
     def test_draws_do_not_depend_on_workers_chunks_or_row_order(self, cell):
         """needs.md 6b-17, for either kind of draw and for both together."""
         table = simulate.make_world(cell, 0)[0]
@@ -258,7 +246,7 @@ class TestRefits:
         assert (one.predictive.z_run == two.predictive.z_run).all()
 
     def test_more_draws_begin_with_the_same_ones(self):
-        table = simulate.make_world(CELLS[4], 0)[0]
+        table = simulate.make_world(CELLS[3], 0)[0]
         few, many = (sl.fit(table, "chinchilla", draws=k) for k in (50, 90))
         np.testing.assert_array_equal(few.draws, many.draws[:50])
 
