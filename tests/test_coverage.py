@@ -132,6 +132,23 @@ class TestComponents:
         found = components(left, design, np.arange(40, dtype=np.uint64))
         assert found.estimate[1] == pytest.approx(run_noise(left, np.ones(40), 2), rel=1e-12)
 
+    def test_uneven_weights_leave_fewer_degrees_of_freedom_and_no_bias(self):
+        rng = np.random.default_rng(3)
+        z = np.linspace(-1, 1, 30)
+        weights = np.exp(3 * z)
+        weights /= weights.mean()
+        root, groups = np.sqrt(weights), np.arange(30, dtype=np.uint64)
+        design = root[:, None] * np.stack([np.ones(30), z, z**2], axis=1)
+        squares = []
+        for _ in range(2000):
+            y = root * rng.standard_normal(30)
+            left = y - design @ np.linalg.lstsq(design, y, rcond=None)[0]
+            found = components(left, design, groups, weights=weights)
+            squares.append(found.estimate[1] ** 2)
+        assert np.mean(squares) == pytest.approx(1.0, abs=0.05)
+        assert found.dof == pytest.approx(2 / np.var(squares), rel=0.15)
+        assert found.dof < 20  # of 27
+
     def test_draws_of_the_noise_hold_the_truth(self):
         """Ninety per cent of the middle of the draws, in worlds of eight runs of four rows."""
         rng, held = np.random.default_rng(2), []
@@ -222,6 +239,12 @@ class TestRunsInferred:
 
 
 class TestRefits:
+    def test_nothing_to_refit(self):
+        coef = sl.published.BESIROGLU_2024.coef
+        fit = sl.fit(grid_runs(4, 4, noise=0.01), "chinchilla", draws=50, fixed=coef)
+        assert (fit.draws == list(coef.values())).all()
+        assert fit.noise == pytest.approx(0.01, rel=0.5)
+
     def test_failed_refits_are_counted(self, monkeypatch):
         """needs.md 6b-16."""
         original = resample.solve_batch

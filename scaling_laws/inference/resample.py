@@ -346,9 +346,8 @@ def disturbance(
     if trend is not None:
         factor = trend.factor(problem.family, values, problem.x)
     scaled = root / factor
-    found = components(
-        scaled * r, (scaled * jac).T, groups, _prior_rows(point, ~at_bound(problem, point.free))
-    )
+    prior = _prior_rows(point, ~at_bound(problem, point.free))
+    found = components(scaled * r, (scaled * jac).T, groups, prior, problem.weights)
     count = len(np.unique(groups))
     return Disturbance(
         components=found,

@@ -127,7 +127,11 @@ class Components:
 
 
 def components(
-    residuals: Array, jacobian: Array, groups: NDArray[np.uint64], prior: Array | None = None
+    residuals: Array,
+    jacobian: Array,
+    groups: NDArray[np.uint64],
+    prior: Array | None = None,
+    weights: Array | None = None,
 ) -> Components:
     """Rotate residuals of a fit to independent directions.
 
@@ -141,6 +145,9 @@ def components(
         Label of the cluster of each row.
     prior : ndarray (p, q), optional
         Derivatives of the priors' residuals: what they determine, the data need not.
+    weights : ndarray (n,), optional
+        The rows' weights, of mean one. Uneven ones leave fewer degrees of freedom
+        (Satterthwaite's; Kish's effective number of rows, where few coefficients are spent).
 
     Returns
     -------
@@ -157,24 +164,40 @@ def components(
     basis = _orthonormal(jacobian if prior is None else np.concatenate([jacobian, prior]))[:n]
     left = residuals - basis @ (basis.T @ residuals)
     spent = float(np.sum(basis**2))
+    size_of_one, kept = _uneven(basis, weights)
+    left = left / np.sqrt(size_of_one)
     _, inverse = np.unique(groups, return_inverse=True)
     inverse = inverse.ravel()
     size = np.bincount(inverse).astype(float)
     nothing = np.zeros(0)
     if size.max() == 1 or len(size) == 1:
-        return Components(float(left @ left), n - spent, nothing, nothing)
+        return Components(kept * float(left @ left), kept * (n - spent), nothing, nothing)
     sums = np.bincount(inverse, left)
     shadow = np.stack([np.bincount(inverse, b, len(size)) for b in basis.T], axis=1)
     if len(size) <= _ROTATED:
-        weights, turn = np.linalg.eigh(np.diag(size) - shadow @ shadow.T)
+        share, turn = np.linalg.eigh(np.diag(size) - shadow @ shadow.T)
         sums = turn.T @ sums
     else:
-        weights = size - np.sum(shadow**2, axis=1)
-    reached = weights > _RANK * size.max()
-    squares = sums[reached] ** 2 / weights[reached]
+        share = size - np.sum(shadow**2, axis=1)
+    reached = share > _RANK * size.max()
+    squares = sums[reached] ** 2 / share[reached]
     within = max(float(left @ left) - float(squares.sum()), 0.0)
     dof = max(n - spent - len(squares), 0.0)
-    return Components(within, dof, squares, weights[reached])
+    return Components(kept * within, kept * dof, squares, share[reached])
+
+
+def _uneven(basis: Array, weights: Array | None) -> tuple[float, float]:
+    """Mean square of a free residual over a row's variance, and share of the freedom kept."""
+    if weights is None or np.ptp(weights) == 0:
+        return 1.0, 1.0
+    taken = np.sum(basis**2, axis=1)
+    freedom = len(weights) - float(taken.sum())
+    mean = float(np.sum(weights * (1.0 - taken)))
+    inner = basis.T @ (weights[:, None] * basis)
+    square = float(np.sum(weights**2 * (1.0 - 2.0 * taken)) + np.sum(inner**2))
+    if not (freedom > 0 and mean > 0 and square > 0):
+        return 1.0, 1.0
+    return mean / freedom, min(mean**2 / square / freedom, 1.0)
 
 
 def leverage(jacobian: Array) -> Array:
@@ -190,6 +213,8 @@ def leverage(jacobian: Array) -> Array:
 
 def _orthonormal(matrix: Array) -> Array:
     """Orthonormal basis of the columns, dependent ones left out."""
+    if not matrix.shape[1]:
+        return matrix
     length = np.linalg.norm(matrix, axis=0)
     left, size, _ = np.linalg.svd(matrix / np.maximum(length, 1e-300), full_matrices=False)
     return np.asarray(left[:, size > 1e-12 * max(float(size.max(initial=0.0)), 1e-300)])
