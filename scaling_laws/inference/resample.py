@@ -168,30 +168,24 @@ def draw_coefficients(
     if len(point.free) == 0 or draws == 0:
         return Draws(start, 0, noise.run, size, noise.trend)
     reweighted = keyed_ranks("kind of draw", draws, seed) < noise.reweighted
-    kinds = []
+    free, failed = start.copy(), 0
     for kind in (False, True):
         chosen = np.flatnonzero(reweighted == kind)
-
-        def weights(span: slice, chosen: NDArray[Any] = chosen) -> Array:
-            return point.problem.weights * _weights(noise.clusters, chosen[span], seed)
-
-        def shifts(span: slice, chosen: NDArray[Any] = chosen) -> Array:
-            j = chosen[span]
-            return noise.shifts(j, shared[j], single[j], seed)
-
-        change = _Change(weights, None) if kind else _Change(None, shifts)
-        problem = point.problem if kind else pseudo_problem(point.problem, point.free)
+        if not len(chosen):
+            continue
+        if kind:
+            change = _reweighting(point.problem, noise, chosen, seed)
+            problem = point.problem
+        else:
+            change = _disturbing(noise, chosen, shared, single, seed)
+            problem = pseudo_problem(point.problem, point.free)
         means = None if prior_sd is None else _moved_means(problem, prior_sd, chosen, draws, seed)
-        if len(chosen):
-            solved = _refits(problem, start[chosen], change, means, workers, chunk)
-            kinds.append((chosen, solved, kind))
-    free, failed = start.copy(), 0
-    for chosen, solved, kind in kinds:
+        solved = _refits(problem, start[chosen], change, means, workers, chunk)
         failed += int(np.sum(~solved.converged))
         free[chosen] = solved.free
         if kind:
             widened = point.free + (solved.free - point.free) * noise.widening(chosen, draws, seed)
-            free[chosen] = np.clip(widened, point.problem.lower, point.problem.upper)
+            free[chosen] = np.clip(widened, problem.lower, problem.upper)
     return Draws(free, failed, noise.run, size, noise.trend)
 
 
@@ -220,6 +214,27 @@ class _Change(NamedTuple):
             None if weights is None else lambda _: weights(one),
             None if shifts is None else lambda _: shifts(one),
         )
+
+
+def _reweighting(problem: Problem, noise: Disturbance, chosen: NDArray[Any], seed: int) -> _Change:
+    """Weights of the clusters in the chosen draws."""
+
+    def weights(span: slice) -> Array:
+        return problem.weights * _weights(noise.clusters, chosen[span], seed)
+
+    return _Change(weights, None)
+
+
+def _disturbing(
+    noise: Disturbance, chosen: NDArray[Any], shared: Array, single: Array, seed: int
+) -> _Change:
+    """Disturbances of the rows in the chosen draws."""
+
+    def shifts(span: slice) -> Array:
+        j = chosen[span]
+        return noise.shifts(j, shared[j], single[j], seed)
+
+    return _Change(None, shifts)
 
 
 def _refits(
