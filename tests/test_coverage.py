@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import importlib.util
-from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -40,32 +39,20 @@ CELLS = [
 TRAP = CELLS[-1]
 
 
-@cache
-def measured(design, seeds, noise):
-    cell = {"design": design, "seeds": seeds, "noise": noise}
-    rows = simulate.simulate(cell, WORLDS, draws=300)
-    return {(r["kind"], r["level"]): r for r in rows}
-
-
 def too_few(coverage, promised, worlds=WORLDS):
     """Whether so low a coverage would be bad luck at the promised one."""
     return binom.cdf(round(coverage * worlds), worlds, promised) < ALARM
 
 
 @pytest.mark.parametrize("cell", CELLS, ids=lambda c: f"{c['design']}x{c['seeds']}")
-@pytest.mark.parametrize("level", simulate.LEVELS)
-@pytest.mark.parametrize("kind", ["mean", "run"])
-def test_the_truth_lies_inside_as_often_as_promised(cell, kind, level):
-    found = measured(**cell)[kind, level]
-    assert not too_few(found["coverage"], level)
-    assert found["coverage"] < 1.0 or level > 0.9  # nor by being far too wide
-
-
-@pytest.mark.parametrize("cell", CELLS, ids=lambda c: f"{c['design']}x{c['seeds']}")
-def test_a_new_run_is_never_surer_than_the_curve(cell):
-    found = measured(**cell)
-    for level in simulate.LEVELS:
-        assert found["run", level]["width"] > found["mean", level]["width"]
+def test_the_truth_lies_inside_as_often_as_promised(cell):
+    """And a new run is never surer than the curve."""
+    rows = simulate.simulate(cell, WORLDS, draws=300)
+    found = {(r["kind"], r["level"]): r for r in rows}
+    for (kind, level), row in found.items():
+        assert not too_few(row["coverage"], level), (kind, level, row["coverage"])
+        assert row["coverage"] < 1.0 or level > 0.9  # nor by being far too wide
+        assert found["run", level]["width"] >= found["mean", level]["width"]
 
 
 def control(cell, change=lambda table: table):
@@ -246,7 +233,6 @@ class TestRefits:
         assert fit.noise == pytest.approx(0.01, rel=0.5)
 
     def test_failed_refits_are_counted(self, monkeypatch):
-        """needs.md 6b-16."""
         original = resample.solve_batch
 
         def failing(*args, **options):
@@ -261,7 +247,7 @@ class TestRefits:
 
     @pytest.mark.parametrize("cell", [NINE, CELLS[3], TRAP], ids=["few", "many", "clusters"])
     def test_draws_do_not_depend_on_workers_chunks_or_row_order(self, cell):
-        """needs.md 6b-17, for either kind of draw and for both together."""
+        """For either kind of draw and for both together."""
         table = simulate.make_world(cell, 0)[0]
         one = sl.fit(table, "chinchilla", draws=120)
         two = sl.fit(table.sample(frac=1, random_state=1), "chinchilla", draws=120, workers=2)
