@@ -461,7 +461,7 @@ class TestResult:
         data = fitted.to_dict() | {"format": 99, "version": "9.9"}
         path = tmp_path / "new.json"
         path.write_text(json.dumps(data))
-        with pytest.raises(sl.DataError, match=r"format 99.*9\.9.*up to format 1"):
+        with pytest.raises(sl.DataError, match=r"format 99.*9\.9.*up to format 2"):
             sl.load(path)
 
     @pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"kind": "Fit", "format": 1}'])

@@ -15,6 +15,7 @@ from scaling_laws.fitting.held_out import HeldOut, predict_held_out
 
 FILES = {
     "report.md", "coefficients.csv", "predictions.csv", "held_out.csv", "backtest.csv", "plan.csv",
+    "parts.csv",
     "fit.png", "contour.png", "frontier.png", "residuals.png", "held_out.png", "backtest.png",
 }  # fmt: skip
 

@@ -12,7 +12,13 @@ from numpy.typing import ArrayLike, NDArray
 
 from scaling_laws.errors import DataError, Note, suggest
 from scaling_laws.laws.family import LawFamily, input_domain
-from scaling_laws.quantities import TARGET_NAMES, check_values, quantity, training_flops
+from scaling_laws.quantities import (
+    INPUT_NAMES,
+    TARGET_NAMES,
+    check_values,
+    quantity,
+    training_flops,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,6 +32,8 @@ _UNFINISHED = frozenset(
 )  # fmt: skip
 _NO_STATUS = "none"
 _RUN_COLUMNS = ("run", "run_id")
+_CHECKPOINT_COLUMNS = ("checkpoint", "step", "global_step")
+_PROGRESS = frozenset({"tokens", "flops", "samples", "steps", "epochs"})  # grow within a run
 _COLLINEAR = 0.9999  # correlation of two inputs (in logs where positive)
 
 
@@ -164,7 +172,8 @@ def check_runs(
         Column, or one non-negative number a row.
     cluster : str or array_like, optional
         Column or labels of what belongs together. Default: a column ``run`` or ``run_id``, else
-        each row by itself.
+        rows of one configuration and seed where a column says which checkpoint or step they are,
+        else each row by itself.
     group : str, optional
         Column of what is fitted apart, text or numbers; kept as ``groups``.
     positive_target : bool
@@ -191,6 +200,8 @@ def check_runs(
         data[name] = _numbers(frame, name, columns, family, notes)
     w = _weights(frame, weights, keep_status)
     labels = _labels(frame, cluster, columns, keep_status)
+    if cluster is None and labels is None:
+        labels = _inferred_runs(frame, columns, notes)
     groups = None if group is None else group_labels(frame, group)
     missing = np.isnan(w)
     for values in data.values():
@@ -511,6 +522,33 @@ def _labels(
             "label per row."
         )
     return labels[keep]
+
+
+def _inferred_runs(
+    frame: pd.DataFrame, columns: Mapping[str, str], notes: list[Note]
+) -> NDArray[Any] | None:
+    """Label rows by configuration and seed where a column says they are checkpoints."""
+    marks = [c for c in _CHECKPOINT_COLUMNS if c in frame.columns and len(frame[c].unique()) > 1]
+    names = [n for n in (*INPUT_NAMES, "seed") if n not in _PROGRESS]
+    used = {n: columns.get(n, n) for n in names if columns.get(n, n) in frame.columns}
+    if not marks or not used:
+        return None
+    told = [frame[c].astype(str) for c in used.values()]
+    labels = np.array([" ".join(parts) for parts in zip(*told, strict=True)], dtype=object)
+    count = len(set(labels))
+    if count == len(frame):
+        return None
+    notes.append(
+        Note(
+            "runs_inferred",
+            "info",
+            f"the table has a column '{marks[0]}' and none that names runs: rows of equal "
+            f"{tuple(used)} were taken as checkpoints of one run ({count} runs). If they are "
+            "runs of their own, pass cluster=range(len(runs))",
+            {"column": marks[0], "by": list(used), "runs": count},
+        )
+    )
+    return labels
 
 
 def _check_domains(

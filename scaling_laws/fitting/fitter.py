@@ -9,23 +9,22 @@ from typing import TYPE_CHECKING, Any, overload
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from scaling_laws.data.runs import Runs
+from scaling_laws.data.runs import Runs, hash_rows
 from scaling_laws.errors import DataError, Note, suggest
 from scaling_laws.fitting.doubts import identification_notes, outlying_notes
 from scaling_laws.fitting.notes import solution_notes, usable_clusters
 from scaling_laws.fitting.result import Fit
 from scaling_laws.inference.interval import Predictive
-from scaling_laws.inference.noise import run_noise
 from scaling_laws.inference.resample import (
     at_bound,
+    coefficient_covariance,
     draw_coefficients,
     keyed_normals,
-    sandwich_covariance,
 )
 from scaling_laws.inference.weighing import fitted_law_error
 from scaling_laws.laws.family import Law, LawFamily
 from scaling_laws.solving.objective import Array
-from scaling_laws.solving.setup import Settings, Solved, bind_family
+from scaling_laws.solving.setup import Settings, Solved, bind_family, check_draw_options
 
 if TYPE_CHECKING:
     from scaling_laws.fitting.groups import GroupedFit
@@ -86,14 +85,9 @@ class Fitter(Settings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name, least in (("draws", 0), ("workers", 1)):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < least:
-                raise DataError(f"{name} must be an integer >= {least}, got {value!r}.")
+        check_draw_options(self.draws, self.workers, self.seed)
         if not isinstance(self.law_error, bool):
             raise DataError(f"law_error must be True or False, got {self.law_error!r}.")
-        if isinstance(self.seed, bool) or not isinstance(self.seed, int | np.integer):
-            raise DataError(f"seed must be an integer, got {self.seed!r}.")
 
     @overload
     def fit(
@@ -176,8 +170,15 @@ class Fitter(Settings):
         clusters, doubts = usable_clusters(runs, len(point.free))
         prior_sd = self.prior_sd(family)
         draws = draw_coefficients(
-            point, clusters, self.draws, self.seed, workers=self.workers, prior_sd=prior_sd
+            point,
+            clusters,
+            self.draws,
+            self.seed,
+            rows=hash_rows([*runs.x, runs.y]),
+            workers=self.workers,
+            prior_sd=prior_sd,
         )
+        noise = draws.run_noise if len(runs) > len(point.free) else float("nan")
         names = family.coefficient_names
         held = tuple(names[problem.free[j]] for j in np.flatnonzero(at_bound(problem, point.free)))
         notes = solved.notes + doubts + solution_notes(family, runs, point, draws, held)
@@ -196,11 +197,13 @@ class Fitter(Settings):
                 values=solved.coef,
                 coef=solved.raw(draws.free),
                 z_law=keyed_normals("law error", self.draws, self.seed),
-                z_run=keyed_normals("run noise", self.draws, self.seed),
-                noise=run_noise(residuals, problem.weights, len(point.free)),
+                z_run=keyed_normals("run noise", self.draws, self.seed)
+                * (draws.noise / max(draws.run_noise, 1e-300)),
+                noise=noise,
                 residual=problem.residual,
                 bounds=problem.bounds,
                 law_error=error,
+                trend=None if draws.trend is None else draws.trend.in_units(solved.factors),
             ),
             covariance=raw_covariance(solved, clusters, prior_sd),
             at_bound=held,
@@ -276,7 +279,9 @@ def fit(
     weights : str or array_like, optional
         Column, or one number a row; only ratios matter to intervals.
     cluster : str or array_like, optional
-        Rows that belong to one run or configuration. Default: column ``run`` or ``run_id``.
+        Rows that belong to one run or configuration. Default: column ``run`` or ``run_id``, else
+        rows of one configuration and seed where a column ``checkpoint`` or ``step`` says that
+        they are checkpoints.
     group : str, optional
         Column of groups to fit apart, such as corpora or architectures; gives a `GroupedFit`.
     shared : sequence of str, default ()
@@ -303,7 +308,8 @@ def fit(
     Notes
     -----
     Minimises a sum of Huber losses of log residuals by default [1]_, from starts found by
-    variable projection, with lmfit; intervals are a cluster bootstrap.
+    variable projection, with lmfit. Intervals come from refits: of runs disturbed by their noise
+    where runs are few (with the tails of Student's t), of reweighted runs where they are many.
 
     References
     ----------
@@ -334,9 +340,9 @@ def fit(
 
 
 def raw_covariance(solved: Solved, clusters: NDArray[np.uint64], prior_sd: Array | None) -> Array:
-    """Sandwich covariance of all coefficients in raw units (NaN rows for those at a bound)."""
+    """Covariance of all coefficients in raw units (NaN rows for those at a bound)."""
     free = solved.point.free
-    inner = sandwich_covariance(solved.point, clusters, prior_sd)
+    inner = coefficient_covariance(solved.point, clusters, prior_sd)
     if not len(free):
         return np.zeros((len(solved.coef),) * 2)
     columns = []

@@ -127,6 +127,7 @@ def fit_together(
         draws=joint.solved.raw(draws.free),
         covariance=raw_covariance(joint.solved, clusters, joint.prior_sd),
         held=frozenset(np.array(problem.free)[at_bound(problem, point.free)].tolist()),
+        tails=draws.noise / max(draws.run_noise, 1e-300),
     )
     common = joint.solved.notes + doubts + _common_notes(family, joint, draws)
     common += shift_notes(joint, clusters, [str(g) for g in parts])
@@ -149,6 +150,7 @@ class _Found:
     draws: Array
     covariance: Array
     held: frozenset[int]
+    tails: Array
 
 
 def _fit_of_group(
@@ -177,7 +179,7 @@ def _fit_of_group(
             values=values,
             coef=found.draws[:, places],
             z_law=keyed_normals("law error", fitter.draws, fitter.seed),
-            z_run=keyed_normals("run noise", fitter.draws, fitter.seed),
+            z_run=keyed_normals("run noise", fitter.draws, fitter.seed) * found.tails,
             noise=_group_noise(found, part, rows),
             residual=problem.residual,
             bounds=problem.bounds,

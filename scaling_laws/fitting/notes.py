@@ -34,7 +34,7 @@ def usable_clusters(runs: Runs, coefficients: int) -> tuple[NDArray[np.uint64], 
         note = Note(
             "few_clusters",
             "warning",
-            f"{count} runs or configurations for {coefficients} coefficients: intervals are too "
+            f"{count} runs or configurations for {coefficients} coefficients: intervals may be too "
             "narrow. Add runs, or fix coefficients",
             {"clusters": count, "coefficients": coefficients},
         )

@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from scaling_laws.fitting import text
 from scaling_laws.fitting.predicting import Predicts
 from scaling_laws.inference.interval import Predictive, check_level
 from scaling_laws.inference.law_error import LawError
+from scaling_laws.inference.trend import NoiseTrend
 from scaling_laws.laws.family import Law
 from scaling_laws.laws.registry import law_from_dict
 from scaling_laws.solving.objective import Array, Huber
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from scaling_laws.fitting.fitter import Fitter
     from scaling_laws.fitting.groups import GroupedFit
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 _ROWS_KEPT = 100_000
 
 
@@ -134,22 +135,29 @@ class Fit(Predicts):
         misfit = np.sum(runs.weights * (runs.y - predicted) ** 2)
         return float(1.0 - misfit / np.sum(runs.weights * (runs.y - centre) ** 2))
 
-    def interval(self, level: float = 0.9) -> pd.DataFrame:
-        """Central interval of every coefficient, from the draws.
+    def interval(
+        self, level: float = 0.9, *, method: Literal["draws", "profile"] = "draws"
+    ) -> pd.DataFrame:
+        """Interval of every coefficient.
 
         Parameters
         ----------
         level : float, default 0.9
+        method : {"draws", "profile"}
+            Quantiles of the draws, or where the objective, the other coefficients re-optimised,
+            has risen by what the level asks (see `profile`).
 
         Returns
         -------
         DataFrame
-            Index coefficient; columns ``low``, ``high``; NaN without draws.
+            Index coefficient; columns ``low``, ``high``; NaN without draws, and for the profile of
+            a coefficient at its bound.
 
         Raises
         ------
         DataError
-            ``level`` outside (0, 1).
+            ``level`` outside (0, 1), or an unknown method; profiles of a fit with priors, or
+            loaded without its rows.
 
         Examples
         --------
@@ -162,11 +170,63 @@ class Fit(Predicts):
 
         level = check_level(level)
         names = pd.Index(list(self.law.family.coefficient_names), name="coefficient")
-        if not len(self.draws):
+        if method not in ("draws", "profile"):
+            raise DataError(f"method must be 'draws' or 'profile', got {method!r}.")
+        if method == "profile":
+            from scaling_laws.fitting.profiles import profile_bands
+
+            bands = profile_bands(self, level)
+        elif not len(self.draws):
             bands = np.full((2, len(names)), np.nan)
         else:
             bands = np.quantile(self.draws, [0.5 * (1 - level), 0.5 * (1 + level)], axis=0)
         return pd.DataFrame({"low": bands[0], "high": bands[1]}, index=names)
+
+    def profile(self, name: str, *, level: float = 0.95, points: int = 21) -> pd.DataFrame:
+        """Profile of a coefficient: the others re-optimised while it is held.
+
+        Parameters
+        ----------
+        name : str
+            Free coefficient.
+        level : float, default 0.95
+            The curve reaches half as far again as this interval.
+        points : int, default 21
+
+        Returns
+        -------
+        DataFrame
+            The coefficient, ``t`` and the other coefficients. ``t`` is the signed root of the
+            objective's rise in standard errors: a straight line where the law is linear, and bent
+            where an interval of so many standard errors would mislead.
+
+        Raises
+        ------
+        DataError
+            Unknown coefficient, one without a standard error, or a fit with priors.
+
+        Notes
+        -----
+        The rise is scaled by the covariance over the objective's own curvature, as robust losses
+        and clustered rows need [1]_; for least squares and independent runs it is the classical
+        profile t [2]_. With few clusters, least squares on the pseudo-data that draws use.
+
+        References
+        ----------
+        .. [1] Kent (1982), Biometrika 69, 19.
+        .. [2] Bates and Watts (1988), Nonlinear Regression Analysis, ch. 6.
+
+        Examples
+        --------
+        >>> import scaling_laws as sl
+        >>> fit = sl.fit(sl.load_dataset("tiny_lm"), "chinchilla", draws=0)
+        >>> curve = fit.profile("alpha", points=5)
+        >>> bool((curve.t.diff().dropna() > 0).all())
+        True
+        """
+        from scaling_laws.fitting.profiles import profile_table
+
+        return profile_table(self, name, check_level(level), points)
 
     def residual_table(self) -> pd.DataFrame:
         """Every row used: inputs, target, prediction, residual on the residual scale."""
@@ -232,6 +292,7 @@ class Fit(Predicts):
                 "residual": p.residual,
                 "bounds": list(p.bounds),
                 "law_error": None if p.law_error is None else asdict(p.law_error),
+                "trend": None if p.trend is None else asdict(p.trend),
             },
             "covariance": _plain(self.covariance),
             "at_bound": list(self.at_bound),
@@ -356,6 +417,7 @@ def fit_from_dict(data: Mapping[str, Any]) -> Fit:
         residual=p["residual"],
         bounds=(float(p["bounds"][0]), float(p["bounds"][1])),
         law_error=law_error_from_dict(p.get("law_error")),
+        trend=None if p.get("trend") is None else NoiseTrend(**p["trend"]),  # new in format 2
     )
     return Fit(
         law=law,

@@ -27,7 +27,7 @@ from scaling_laws.laws.registry import get_law, list_laws
 from scaling_laws.quantities import INPUT_NAMES
 from scaling_laws.solving.batch import solve_batch
 from scaling_laws.solving.objective import Array
-from scaling_laws.solving.setup import Settings, bind_family
+from scaling_laws.solving.setup import Settings, bind_family, check_draw_options
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -48,6 +48,17 @@ class Selector(Settings):
     seed: int = 0
     time_budget: float | None = None
     calibration: Calibration | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_draw_options(self.draws, self.workers, self.seed)
+        focuses = np.asarray(self.focuses, dtype=float)
+        if (
+            focuses.ndim != 1
+            or not len(focuses)
+            or not (np.isfinite(focuses) & (focuses >= 0)).all()
+        ):
+            raise DataError(f"focuses must be numbers >= 0, got {self.focuses!r}.")
 
     @property
     def constants(self) -> Calibration:

@@ -10,6 +10,7 @@ import numpy as np
 
 from scaling_laws.errors import DataError
 from scaling_laws.inference.law_error import LawError
+from scaling_laws.inference.trend import NoiseTrend
 from scaling_laws.laws.family import LawFamily
 from scaling_laws.solving.objective import Array, Residual, inverse_transform, transform
 
@@ -49,9 +50,12 @@ class Predictive:
     coef : ndarray (k, p)
         Draws of the coefficients, raw units.
     z_law, z_run : ndarray (k,)
-        Standard normal numbers of the law error and of the run noise.
+        Numbers of the law error (standard normal) and of the run noise (times how large the noise
+        is in that draw: of Student's kind where runs are few).
     noise : float
-        Run noise on the residual scale.
+        Typical run noise on the residual scale.
+    trend : NoiseTrend or None
+        How the run noise changes with compute or loss; None where it does not.
     residual : {"log", "linear", "logit"}
     bounds : pair of float
     law_error : LawError or None
@@ -70,6 +74,7 @@ class Predictive:
     bounds: tuple[float, float]
     law_error: LawError | None = None
     spread: Spread | None = None
+    trend: NoiseTrend | None = None
 
     def mean(self, inputs: Sequence[Array]) -> Array:
         """Return the point prediction ``(n,)``."""
@@ -100,7 +105,7 @@ class Predictive:
             size = self.law_error.at(self.family.inputs, inputs)
             total += size * self.z_law[span][:, None]
         if "run" in parts:
-            total += self.noise * self.z_run[span][:, None]
+            total += self.noise_at(inputs) * self.z_run[span][:, None]
         return total if self.spread is None else total * self.spread.factor[span][:, None]
 
     def _candidates(
@@ -128,6 +133,12 @@ class Predictive:
             value = self.family.evaluate(inputs, columns)
         value = self._inside(np.broadcast_to(value, (len(coef), len(inputs[0]))))
         return np.asarray(transform(value, self.residual, self.bounds))
+
+    def noise_at(self, inputs: Sequence[Array]) -> Array:
+        """Return the standard deviation of a run on the residual scale ``(n,)``."""
+        if self.trend is None:
+            return np.full(len(inputs[0]), self.noise)
+        return self.noise * self.trend.factor(self.family, self.values.tolist(), inputs)
 
     def _inside(self, value: Array) -> Array:
         """Keep draws of a bounded or positive target where its residual is defined."""

@@ -46,6 +46,7 @@ def solve_batch(
     weights: Array | Callable[[slice], Array] | None = None,
     *,
     delta: Array | None = None,
+    shifts: Callable[[slice], Array] | None = None,
     tolerance: float = 1e-6,
     iterations: int = _MAX_ITERATIONS,
     workers: int = 1,
@@ -63,6 +64,8 @@ def solve_batch(
         flat. Default: the problem's own weights for all.
     delta : ndarray (k,), optional
         Huber's turning point of each draw. Default: the problem's own for all.
+    shifts : callable slice -> ndarray, optional
+        Added to the residuals of each draw, so that draws may differ in their targets.
     tolerance : float
         Stop when the predicted change is below this share of a standard error (squared).
     iterations : int
@@ -88,7 +91,8 @@ def solve_batch(
         else:
             w = weights[span]
         turning = problem.delta if delta is None else delta[span, None]
-        return _Chunk(problem, start[span], w, turning, tolerance).solve(iterations)
+        moved = None if shifts is None else shifts(span)
+        return _Chunk(problem, start[span], w, turning, tolerance, moved).solve(iterations)
 
     if workers > 1 and len(spans) > 1:
         with ThreadPoolExecutor(workers) as pool:
@@ -121,6 +125,7 @@ class _Chunk:
         weights: Array,
         delta: float | Array,
         tolerance: float,
+        shifts: Array | None = None,
     ) -> None:
         self.problem = problem
         self.delta = delta
@@ -130,12 +135,17 @@ class _Chunk:
         self.converged = np.zeros(len(start), dtype=bool)
         self.alive = np.arange(len(start))
         self.weights = weights
+        self.shifts = shifts
         self.robust = bool(np.isfinite(delta).any())
         self.mix = np.full(len(start), 0.1 if self.robust else 0.0)
         self.damping = np.zeros(len(start))
-        self.residuals, self.jacobian = problem.residuals_with_jacobian(self.free)
+        self.residuals, self.jacobian = self._evaluate(self.free)
         self.objective = problem.objective_of(self.residuals, self.free, weights, delta)
         self.phi = self.free.copy()
+
+    def _evaluate(self, free: Array) -> tuple[Array, Array]:
+        residuals, jacobian = self.problem.residuals_with_jacobian(free)
+        return residuals if self.shifts is None else residuals + self.shifts, jacobian
 
     def solve(self, iterations: int) -> Solutions:
         for iteration in range(iterations):
@@ -156,7 +166,7 @@ class _Chunk:
             step = np.where(sound[:, None], newton, step)
             decrement = np.where(sound, newton_decrement, decrement)
         trial = np.clip(self.phi + step, self.problem.lower, self.problem.upper)
-        residuals, jacobian = self.problem.residuals_with_jacobian(trial)
+        residuals, jacobian = self._evaluate(trial)
         objective = self.problem.objective_of(residuals, trial, self.weights, self.delta)
         scale = self.objective / max(len(self.problem.y), 1)
         undamped = decrement * (1.0 + self.damping)  # what a full step would promise, at least
@@ -266,6 +276,7 @@ class _Chunk:
         self.weights = self.weights[keep]
         if isinstance(self.delta, np.ndarray):
             self.delta = self.delta[keep]
+        self.shifts = None if self.shifts is None else self.shifts[keep]
         for name in ("phi", "residuals", "jacobian", "objective", "mix", "damping"):
             setattr(self, name, getattr(self, name)[keep])
 

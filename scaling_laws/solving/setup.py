@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -177,6 +177,20 @@ class Settings:
     def auto_delta(self) -> bool:
         """Whether Huber's turning point follows the residuals."""
         return self.robust is not None and self.robust.delta == "auto"
+
+    def posed(self, runs: Runs, family: LawFamily, delta: float) -> Problem:
+        """Return the problem in raw units with Huber's ``delta`` as given, without priors.
+
+        Raises
+        ------
+        DataError
+            An impossible constraint, or priors.
+        """
+        if self.priors:
+            raise DataError("profiles do not know priors. Read intervals from the draws instead.")
+        residual, bounds, y, _ = _residual(self.residual, runs)
+        problem = self._problem(family, runs, residual, bounds, y, np.ones(len(runs.x)))
+        return replace(problem, delta=delta)
 
     def _given(self, family: LawFamily, factors: Array) -> Array | None:
         """The user's start in the solver's units, ``(1, p)``; NaN where none was given."""
@@ -371,6 +385,21 @@ class Solved:
     def coef(self) -> Array:
         """Point coefficients ``(p,)``, raw units."""
         return np.asarray(self.raw(self.point.free[None])[0])
+
+
+def check_draw_options(draws: int, workers: int, seed: int) -> None:
+    """Refuse numbers of draws and workers, and seeds, that are not whole numbers in range.
+
+    Raises
+    ------
+    DataError
+        One of them is not.
+    """
+    for name, value, least in (("draws", draws, 0), ("workers", workers, 1)):
+        if isinstance(value, bool) or not isinstance(value, int) or value < least:
+            raise DataError(f"{name} must be an integer >= {least}, got {value!r}.")
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer):
+        raise DataError(f"seed must be an integer, got {seed!r}.")
 
 
 def easier_form(family: LawFamily) -> LawFamily | None:
