@@ -89,9 +89,10 @@ def try_split(split: Split) -> Tried | None:
 
 def try_other(name: str, part: Split, target: str = "loss") -> Tried | None:
     """Try the default candidates of a table over other inputs, along its scale."""
+    options = {} if (part.train[target] > 0).all() else {"residual": "linear"}
     families = default_candidates(part.inputs, target)
-    runs = Selector().check(part.train, families[0], target)
-    selector = on_log_scale(Selector(), runs)
+    runs = Selector(**options).check(part.train, families[0], target)
+    selector = on_log_scale(Selector(**options), runs)
     along = part.inputs[0] if len(part.inputs) == 1 else "flops"
     try:
         trials, _ = try_all(runs, well_fed(families, len(runs)), selector, along)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import pandas as pd
@@ -50,6 +51,11 @@ def load_curves(protocol: str = "floor") -> Iterator[Curve]:
 
 def fold_of(openml_id: int, folds: int = 5) -> int:
     """Fold of a data set: curves of one data set stay together."""
-    ids = sorted(set(pd.read_csv(DATA / "lcdb_curves.csv").openml_id))
+    ids = _ids()
     order = np.random.default_rng(0).permutation(len(ids))
     return int({ids[p]: i % folds for i, p in enumerate(order)}[openml_id])
+
+
+@cache
+def _ids() -> list[int]:
+    return sorted(set(pd.read_csv(DATA / "lcdb_curves.csv").openml_id))
