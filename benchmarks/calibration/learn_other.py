@@ -28,11 +28,12 @@ from learn import Parts, equally  # noqa: E402
 from trials import Tried  # noqa: E402
 
 from scaling_laws.inference.calibration import STRANGER, Calibration  # noqa: E402
+from scaling_laws.inference.weighing import weigh  # noqa: E402
 
 DIRECTIONS = ("one input", "other")
 GENERAL = ("additive_power", "product_with_floor", "translog")
-RATES = np.geomspace(0.001, 0.3, 40)
-LEVEL = 0.9
+RATES = np.geomspace(0.001, 1.0, 40)
+LEVEL, ROUNDING = 0.9, 0.005
 
 
 def known_as(direction: str, label: str) -> str:
@@ -52,8 +53,20 @@ def learned_scores(tried: Sequence[Tried], direction: str) -> dict[str, float]:
     return {n: round(float(equally(v)), 4) for n, v in sorted(found.items())}
 
 
+def _without_coefficients(tried: Tried, calibration: Calibration) -> Parts:
+    """Parts of an interval less the coefficients' variance, which few points leave unknown."""
+    parts = Parts(tried, calibration)
+    weights = weigh(tried.trials, tried.cuts, calibration).weights
+    variance = calibration.coefficient_share**2 * (weights @ tried.variance)
+    parts.known = np.maximum(parts.known - variance, 0.0)
+    return parts
+
+
 def covered(parts: Sequence[Parts], calibration: Calibration, rate: float) -> float:
-    """Share of held-out rows inside 90 % intervals; families weigh equally."""
+    """Share of held-out rows inside 90 % intervals; families weigh equally.
+
+    What a family has beyond the level does not make up for what another lacks.
+    """
     from scipy.stats import t as student
 
     half = calibration.factor * student.ppf(0.5 + 0.5 * LEVEL, calibration.dof)
@@ -61,7 +74,9 @@ def covered(parts: Sequence[Parts], calibration: Calibration, rate: float) -> fl
     for p in parts:
         width = half * p.deviation(rate, calibration.rate_cuts)
         shares.append((p.family, float(np.mean(np.abs(p.error) <= width))))
-    return float(equally(shares))
+    families = {f for f, _ in shares}
+    each = [min(float(equally((g, v) for g, v in shares if g == f)), LEVEL) for f in families]
+    return float(np.mean(each))
 
 
 def learned(tried: Sequence[Tried], base: Calibration) -> Calibration:
@@ -71,9 +86,9 @@ def learned(tried: Sequence[Tried], base: Calibration) -> Calibration:
         here = [t for t in tried if t.cuts.known_as == direction]
         scores[direction] = learned_scores(here, direction)
         calibration = replace(base, scores=scores)
-        parts = [Parts(t, calibration) for t in here]
+        parts = [_without_coefficients(t, calibration) for t in here]
         shares = np.array([covered(parts, calibration, r) for r in RATES])
-        enough = shares >= LEVEL
+        enough = shares >= LEVEL - ROUNDING
         rates[direction] = round(float(RATES[enough.argmax() if enough.any() else -1]), 5)
     return replace(base, scores=scores, rates=rates)
 

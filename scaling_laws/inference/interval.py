@@ -17,6 +17,7 @@ from scaling_laws.solving.objective import Array, Residual, inverse_transform, t
 Kind = Literal["run", "mean"]
 PARTS = ("coefficients", "candidates", "law", "run")
 _ELEMENTS = 4_000_000
+_FARTHEST = 1.0  # deviation of coefficients that a draw of a selection may cause, in logs
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,7 +129,11 @@ class Predictive:
         if "candidates" in parts:
             total += middle - point
         if "coefficients" in parts:
-            total += spread.coefficient_share * (self._on_scale(inputs, coef) - middle)
+            moved = self._on_scale(inputs, coef) - middle
+            moved = np.where(np.isfinite(moved), moved, 0.0)
+            if self.residual != "linear":  # a step from few points may lead anywhere
+                moved = np.clip(moved, -_FARTHEST, _FARTHEST)
+            total += spread.coefficient_share * moved
         return total
 
     def _on_scale(self, inputs: Sequence[Array], coef: Array) -> Array:
