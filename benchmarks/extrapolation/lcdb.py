@@ -75,9 +75,7 @@ def main() -> None:
     for protocol in options.protocol:
         for curve in load_curves(protocol):
             constants = Calibration(**found[f"lcdb {fold_of(curve.openml_id)}"])
-            rows.append(
-                {"protocol": protocol, **score_curve(curve, constants, options.draws)}
-            )
+            rows.append({"protocol": protocol, **score_curve(curve, constants, options.draws)})
     table = pd.DataFrame(rows)
     table.to_json(options.results, orient="records", indent=1)
     print(summary(table).round(4).to_string())

@@ -26,7 +26,7 @@ from splits import Split, load_splits  # noqa: E402
 import scaling_laws as sl  # noqa: E402
 from scaling_laws.fitting.selection import default_candidates  # noqa: E402
 from scaling_laws.inference.backtest import signed_error  # noqa: E402
-from scaling_laws.inference.calibration import Calibration  # noqa: E402
+from scaling_laws.inference.calibration import Calibration, bundled_calibration  # noqa: E402
 
 CONSTANTS = ROOT / "benchmarks" / "calibration" / "leave_one_out.json"
 CURVES = ("constant", "power", "power_with_floor", "shifted_power", "stretched_exponential")
@@ -66,14 +66,14 @@ def errors_of_law(split: Split, law: str) -> np.ndarray:
 def score_split(split: Split, calibration: Calibration, draws: int) -> dict:
     """Our error and coverage, and those of every fixed law."""
     held = split.test
-    train = split.train
+    train, y = split.train, held.loss.to_numpy()
     if split.group:
         train = train[train.group.isin(held.group.unique())]
     selection = sl.select(
         train.drop(columns="axis"), target="loss", inputs=split.inputs, draws=draws,
         calibration=calibration, group="group" if split.group else None, **options_of(split),
     )  # fmt: skip
-    ahead, y = selection.predict(table_of(split, "test")), held.loss.to_numpy()
+    ahead = selection.predict(table_of(split, "test"))
     ours = float(np.abs(signed_error(ahead.loss.to_numpy(), y)).mean())
     laws = {}
     for law in fixed_laws(split):
@@ -106,11 +106,12 @@ def main() -> None:
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     without = {f: Calibration(**c) for f, c in json.loads(CONSTANTS.read_text()).items()}
+    everything = bundled_calibration()
     rows = []
     splits = [s for s in load_splits() if set(s.inputs) != {"params", "tokens"}]
     for split in sorted(splits, key=lambda s: len(s.train)):
         if options.only in split.name:
-            rows.append(score_split(split, without[split.family], options.draws))
+            rows.append(score_split(split, without.get(split.family, everything), options.draws))
             print({k: v for k, v in rows[-1].items() if k != "laws"}, flush=True)
             options.results.write_text(json.dumps(rows, indent=1) + "\n")
     table = pd.DataFrame(rows)
