@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from scaling_laws.fitting.selected_groups import GroupedSelection
 
 _LEAST_WEIGHT = 0.01  # lighter candidates are listed but not drawn from
-_LARGEST_FOCUS = 1e9  # a finite number that leaves the largest scale alone
+_LARGEST_FOCUS = 50.0  # leaves next to nothing but the largest scale
 _ROWS_A_COEFFICIENT = 4  # fewer, and forms of many coefficients that fit anything do not compete
 
 
