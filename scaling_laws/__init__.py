@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from scaling_laws.fitting.groups import GroupedFit as GroupedFit
     from scaling_laws.fitting.result import Fit as Fit
     from scaling_laws.fitting.result import load as load
+    from scaling_laws.fitting.selected_groups import GroupedSelection as GroupedSelection
     from scaling_laws.fitting.selection import Selection as Selection
     from scaling_laws.fitting.selection import select as select
     from scaling_laws.inference.backtest import backtest as backtest
@@ -77,6 +78,7 @@ _HOME = {
     "Fitter": "scaling_laws.fitting.fitter",
     "fit": "scaling_laws.fitting.fitter",
     "GroupedFit": "scaling_laws.fitting.groups",
+    "GroupedSelection": "scaling_laws.fitting.selected_groups",
     "Fit": "scaling_laws.fitting.result",
     "load": "scaling_laws.fitting.result",
     "Selection": "scaling_laws.fitting.selection",

@@ -45,6 +45,7 @@ def _routed(
 
 
 FORMULAS: dict[str, Callable[..., Any]] = {
+    "constant": lambda x, c: c + 0 * x,
     "power": lambda x, A, a: A * x ** (-a),
     "power_with_floor": lambda x, E, A, a: E + A * x ** (-a),
     "shifted_power": lambda x, E, A, s, a: E + A * (x + s) ** (-a),

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
-SCORES = frozenset({"neg_brier"})  # higher is better, and not positive
+SCORES = frozenset({"neg_brier"})  # negative, higher is better: taken with the other sign
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,6 +60,8 @@ def _split(row, frame: pd.DataFrame) -> Split:
     tidy = tidy.rename(columns={**{v: k for k, v in names.items()}, row.target: "loss"})
     if row.group:
         tidy = tidy.rename(columns={row.group: "group"})
+    if row.target in SCORES:
+        tidy["loss"] *= -1.0
     tidy = tidy.drop_duplicates().reset_index(drop=True)
     train = tidy[tidy.axis <= float(row.train_max)]
     test = tidy[(tidy.axis >= float(row.test_min)) & (tidy.axis <= float(row.test_max))]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -23,46 +23,42 @@ if TYPE_CHECKING:
     from scaling_laws.fitting.fitter import Fitter
 
 
-@dataclass(frozen=True, eq=False)
-class GroupedFit:
-    """Fits of one law to the groups of a table. Frozen; made by `scaling_laws.fit`.
+class _Member(Protocol):
+    """What belongs to one group: a fit, or a selection."""
 
-    ``grouped[label]`` is a full `Fit`. Draw ``j`` of every group comes from the same joint refit,
-    or from the same cluster weights where nothing is shared, so that differences between groups
-    are paired draw by draw.
+    @property
+    def target(self) -> str: ...
+    @property
+    def notes(self) -> tuple[Note, ...]: ...
+    @property
+    def trusted(self) -> bool: ...
+    def predict(
+        self,
+        data: pd.DataFrame | Mapping[str, ArrayLike] | None = None,
+        *,
+        level: float = 0.9,
+        kind: Kind = "run",
+        parts: Sequence[str] | None = None,
+    ) -> pd.DataFrame: ...
 
-    Parameters
-    ----------
-    group : str
-        Column that names the group of a row.
-    shared : tuple of str
-        Coefficients that all groups have in common.
-    groups : tuple
-        The groups' labels: numbers in order, then text.
-    fits : tuple of Fit
-        In the order of ``groups``.
 
-    Examples
-    --------
-    >>> import numpy as np, scaling_laws as sl
-    >>> tokens = np.tile(np.geomspace(1e6, 1e9, 12), 2)
-    >>> corpus = np.repeat(["pile", "stack"], 12)
-    >>> loss = np.where(corpus == "pile", 2.0, 1.2) + 80 * tokens**-0.3
-    >>> runs = {"tokens": tokens, "corpus": corpus, "loss": loss}
-    >>> grouped = sl.fit(runs, "power_with_floor", inputs=("tokens",), group="corpus",
-    ...                  shared=("alpha",), draws=20)
-    >>> grouped.groups, round(grouped["stack"].coef["E"], 3)
-    (('pile', 'stack'), 1.2)
-    """
+Member = TypeVar("Member", bound=_Member)
+
+
+class ByGroup(Generic[Member]):
+    """What `GroupedFit` and `GroupedSelection` share: a mapping by label that predicts tables."""
 
     group: str
-    shared: tuple[str, ...]
     groups: tuple[Hashable, ...]
-    fits: tuple[Fit, ...]
 
-    def __getitem__(self, label: Hashable) -> Fit:
+    @property
+    def members(self) -> tuple[Member, ...]:
+        """What belongs to each group, in their order."""
+        raise NotImplementedError
+
+    def __getitem__(self, label: Hashable) -> Member:
         if label in self.groups:
-            return self.fits[self.groups.index(label)]
+            return self.members[self.groups.index(label)]
         raise DataError(self._unknown(label))
 
     def __iter__(self) -> Iterator[Hashable]:
@@ -74,54 +70,33 @@ class GroupedFit:
     def __contains__(self, label: object) -> bool:
         return label in self.groups
 
-    def items(self) -> list[tuple[Hashable, Fit]]:
-        """Return pairs of label and fit."""
-        return list(zip(self.groups, self.fits, strict=True))
+    def items(self) -> list[tuple[Hashable, Member]]:
+        """Return pairs of label and what belongs to it."""
+        return list(zip(self.groups, self.members, strict=True))
 
     @property
     def target(self) -> str:
-        """Fitted quantity."""
-        return self.fits[0].target
-
-    @property
-    def family(self) -> LawFamily:
-        """The law of every group."""
-        return self.fits[0].law.family
-
-    @property
-    def coef(self) -> pd.DataFrame:
-        """Coefficients in raw units, one row a group."""
-        import pandas as pd
-
-        index = pd.Index(list(self.groups), name=self.group)
-        return pd.DataFrame([f.coef for f in self.fits], index=index)
+        """Predicted quantity."""
+        return self.members[0].target
 
     @property
     def notes(self) -> tuple[Note, ...]:
         """Notes of all groups; one that concerns some only is led by their name."""
-        seen = [{(n.code, n.message) for n in f.notes} for f in self.fits]
+        seen = [{(n.code, n.message) for n in m.notes} for m in self.members]
         common = set.intersection(*seen)
-        out = [n for n in self.fits[0].notes if (n.code, n.message) in common]
-        for label, fit in self.items():
+        out = [n for n in self.members[0].notes if (n.code, n.message) in common]
+        for label, member in self.items():
             out += [
                 replace(n, message=f"{label}: {n.message}")
-                for n in fit.notes
+                for n in member.notes
                 if (n.code, n.message) not in common and n.code != "shared_coefficients"
             ]
         return tuple(out)
 
     @property
     def trusted(self) -> bool:
-        """Whether no group's fit has a warning."""
-        return all(f.trusted for f in self.fits)
-
-    def summary(self, level: float = 0.9) -> pd.DataFrame:
-        """Coefficients of every group, as `Fit.summary`; index group and coefficient."""
-        import pandas as pd
-
-        return pd.concat(
-            [f.summary(level) for f in self.fits], keys=list(self.groups), names=[self.group]
-        )
+        """Whether no group has a warning."""
+        return all(m.trusted for m in self.members)
 
     def predict(
         self,
@@ -132,16 +107,16 @@ class GroupedFit:
         parts: Sequence[str] | None = None,
         **inputs: ArrayLike,
     ) -> pd.DataFrame:
-        """Predict the target with an interval, every row by its own group's fit.
+        """Predict the target with an interval, every row by its own group.
 
         Parameters
         ----------
         data : DataFrame or mapping, optional
-            Columns: the group and the law's inputs; instead of keyword arguments.
+            Columns: the group and the inputs; instead of keyword arguments.
         level, kind, parts
             As `Fit.predict`.
         **inputs : array_like
-            The group's column and one per input of the law; they broadcast.
+            The group's column and one per input; they broadcast.
 
         Returns
         -------
@@ -179,12 +154,12 @@ class GroupedFit:
                 raise DataError(f"row {row}: {self._unknown(label)}")
         places = [np.flatnonzero([v == label for v in labels]) for label in self.groups]
         pieces = [
-            fit.predict(table.iloc[rows], level=level, kind=kind, parts=parts)
-            for fit, rows in zip(self.fits, places, strict=True)
+            member.predict(table.iloc[rows], level=level, kind=kind, parts=parts)
+            for member, rows in zip(self.members, places, strict=True)
             if len(rows)
         ]
         if not pieces:
-            return self.fits[0].predict(table, level=level, kind=kind, parts=parts)
+            return self.members[0].predict(table, level=level, kind=kind, parts=parts)
         order = np.argsort(np.concatenate(places), kind="stable")
         out = pd.concat(pieces).iloc[order]
         out.insert(0, self.group, labels)
@@ -194,6 +169,70 @@ class GroupedFit:
         known = [g for g in self.groups if isinstance(g, str)]
         near = suggest(label, known) if isinstance(label, str) else ""
         return f"'{self.group}' has no group {label!r}.{near} It has {_listed(self.groups)}."
+
+
+@dataclass(frozen=True, eq=False)
+class GroupedFit(ByGroup["Fit"]):
+    """Fits of one law to the groups of a table. Frozen; made by `scaling_laws.fit`.
+
+    ``grouped[label]`` is a full `Fit`. Draw ``j`` of every group comes from the same joint refit,
+    or from the same cluster weights where nothing is shared, so that differences between groups
+    are paired draw by draw.
+
+    Parameters
+    ----------
+    group : str
+        Column that names the group of a row.
+    shared : tuple of str
+        Coefficients that all groups have in common.
+    groups : tuple
+        The groups' labels: numbers in order, then text.
+    fits : tuple of Fit
+        In the order of ``groups``.
+
+    Examples
+    --------
+    >>> import numpy as np, scaling_laws as sl
+    >>> tokens = np.tile(np.geomspace(1e6, 1e9, 12), 2)
+    >>> corpus = np.repeat(["pile", "stack"], 12)
+    >>> loss = np.where(corpus == "pile", 2.0, 1.2) + 80 * tokens**-0.3
+    >>> runs = {"tokens": tokens, "corpus": corpus, "loss": loss}
+    >>> grouped = sl.fit(runs, "power_with_floor", inputs=("tokens",), group="corpus",
+    ...                  shared=("alpha",), draws=20)
+    >>> grouped.groups, round(grouped["stack"].coef["E"], 3)
+    (('pile', 'stack'), 1.2)
+    """
+
+    group: str
+    shared: tuple[str, ...]
+    groups: tuple[Hashable, ...]
+    fits: tuple[Fit, ...]
+
+    @property
+    def members(self) -> tuple[Fit, ...]:
+        """The fits, in the order of ``groups``."""
+        return self.fits
+
+    @property
+    def family(self) -> LawFamily:
+        """The law of every group."""
+        return self.fits[0].law.family
+
+    @property
+    def coef(self) -> pd.DataFrame:
+        """Coefficients in raw units, one row a group."""
+        import pandas as pd
+
+        index = pd.Index(list(self.groups), name=self.group)
+        return pd.DataFrame([f.coef for f in self.fits], index=index)
+
+    def summary(self, level: float = 0.9) -> pd.DataFrame:
+        """Coefficients of every group, as `Fit.summary`; index group and coefficient."""
+        import pandas as pd
+
+        return pd.concat(
+            [f.summary(level) for f in self.fits], keys=list(self.groups), names=[self.group]
+        )
 
     def __str__(self) -> str:
         return text.grouped_text(self)
@@ -285,7 +324,7 @@ def fit_groups(
     FitError
         No starting point leads anywhere.
     """
-    parts = _split(runs, group)
+    parts = split_groups(runs, group)
     if shared:
         from scaling_laws.fitting.joint import fit_together
 
@@ -295,8 +334,14 @@ def fit_groups(
     return GroupedFit(group, shared, tuple(parts), fits)
 
 
-def _split(runs: Runs, group: str) -> dict[Hashable, Runs]:
-    """Rows of each group, numbers in order, then text."""
+def split_groups(runs: Runs, group: str) -> dict[Hashable, Runs]:
+    """Rows of each group, numbers in order, then text.
+
+    Raises
+    ------
+    DataError
+        A single group, or groups that read alike.
+    """
     assert runs.groups is not None
     labels = sorted(set(runs.groups), key=_order)
     if len(labels) < 2:

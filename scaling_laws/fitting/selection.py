@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike
 from scaling_laws.data.runs import Runs
 from scaling_laws.errors import DataError, FitError, Note, ScalingLawError, suggest
 from scaling_laws.fitting import text
+from scaling_laws.fitting.groups import split_groups
 from scaling_laws.fitting.notes import usable_clusters
 from scaling_laws.fitting.predicting import Predicts
 from scaling_laws.inference.backtest import log_distance
@@ -20,12 +21,12 @@ from scaling_laws.inference.calibration import Calibration, bundled_calibration
 from scaling_laws.inference.interval import Predictive, Spread
 from scaling_laws.inference.law_error import LawError
 from scaling_laws.inference.resample import cluster_weights, keyed_normals, keyed_uniforms
-from scaling_laws.inference.trials import FOCUSES, Trial, make_cuts, run_trial
-from scaling_laws.inference.weighing import Weighed, directions, weigh
+from scaling_laws.inference.trials import NO_LAW, Trial, direction_kind, make_cuts, run_trial
+from scaling_laws.inference.weighing import Evidence, Weighed, directions, target_unit, weigh
 from scaling_laws.laws.combined import combine
 from scaling_laws.laws.family import Law, LawFamily
 from scaling_laws.laws.registry import get_law, list_laws
-from scaling_laws.quantities import INPUT_NAMES, training_flops
+from scaling_laws.quantities import INPUT_NAMES, quantity, training_flops
 from scaling_laws.solving.objective import Array
 from scaling_laws.solving.setup import Settings, bind_family, check_draw_options
 
@@ -33,15 +34,18 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from scaling_laws.fitting.result import Fit
+    from scaling_laws.fitting.selected_groups import GroupedSelection
 
 _LEAST_WEIGHT = 0.001  # lighter candidates are listed but not drawn from
+_LARGEST_FOCUS = 50.0  # leaves next to nothing but the largest scale
+_ROWS_A_COEFFICIENT = 4  # fewer, and forms of many coefficients that fit anything do not compete
 
 
 @dataclass(frozen=True)
 class Selector(Settings):
     """Options of `select`; parameters as there, and those of `Settings` but ``focus``."""
 
-    focuses: tuple[float, ...] = FOCUSES
+    focuses: tuple[float, ...] | None = None
     draws: int = 1000
     workers: int = 1
     seed: int = 0
@@ -51,6 +55,8 @@ class Selector(Settings):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_draw_options(self.draws, self.workers, self.seed)
+        if self.focuses is None:
+            return
         focuses = np.asarray(self.focuses, dtype=float)
         if (
             focuses.ndim != 1
@@ -139,7 +145,7 @@ class Selection(Predicts):
         row = self.table.iloc[0]
         family = next(f for f in self.families if f.name == row["law"])
         own = {n: getattr(self.selector, n) for n in Settings.__dataclass_fields__}
-        own["focus"] = float(row["focus"])
+        own["focus"] = min(float(row["focus"]), _LARGEST_FOCUS)
         fitter = Fitter(**own, draws=self.selector.draws, seed=self.selector.seed)
         return fitter.fit_checked(self.runs, family)
 
@@ -204,6 +210,38 @@ class Selection(Predicts):
         return text.selection_html(self)
 
 
+@overload
+def select(
+    runs: Any,
+    laws: Sequence[str | LawFamily] | None = ...,
+    *,
+    target: str = ...,
+    inputs: Sequence[str] | None = ...,
+    columns: Mapping[str, str] | None = ...,
+    weights: str | ArrayLike | None = ...,
+    cluster: str | ArrayLike | None = ...,
+    group: None = ...,
+    along: str | None = ...,
+    **options: Any,
+) -> Selection: ...
+
+
+@overload
+def select(
+    runs: Any,
+    laws: Sequence[str | LawFamily] | None = ...,
+    *,
+    target: str = ...,
+    inputs: Sequence[str] | None = ...,
+    columns: Mapping[str, str] | None = ...,
+    weights: str | ArrayLike | None = ...,
+    cluster: str | ArrayLike | None = ...,
+    group: str,
+    along: str | None = ...,
+    **options: Any,
+) -> GroupedSelection: ...
+
+
 def select(
     runs: Any,
     laws: Sequence[str | LawFamily] | None = None,
@@ -213,9 +251,10 @@ def select(
     columns: Mapping[str, str] | None = None,
     weights: str | ArrayLike | None = None,
     cluster: str | ArrayLike | None = None,
+    group: str | None = None,
     along: str | None = None,
     **options: Any,
-) -> Selection:
+) -> Selection | GroupedSelection:
     """Weigh laws by how they extrapolate, and predict with all of them.
 
     Parameters
@@ -228,6 +267,9 @@ def select(
         As `scaling_laws.fit`.
     inputs : sequence of str, optional
         Default: ``params`` and ``tokens`` where the table has both, else the one input it has.
+    group : str, optional
+        Column of what is fitted apart. Every group has coefficients of its own; the candidates'
+        scores are those over all groups, so that short curves are judged by many.
     along : str, optional
         Direction of extrapolation that backtests imitate: an input, or ``"flops"`` for the scale
         of the runs. Default: the only input, or ``"flops"``.
@@ -239,6 +281,7 @@ def select(
     Returns
     -------
     Selection
+        Or a `GroupedSelection`, with ``group``.
 
     Raises
     ------
@@ -255,6 +298,11 @@ def select(
     on other data sets; weights fall with its fifth power. The interval adds run noise, what the
     coefficients may be, how candidates disagree, and an error of the laws themselves that grows
     with distance, at the rate by which backtests missed more than the rest explains.
+
+    In one input the value at the largest scale (``constant``) is a candidate, and the note
+    ``last_value_wins`` says where no law does better. Residuals of a bounded target that should
+    fall are logarithmic. Among the candidates that are not named, laws for any inputs compete
+    where each of their coefficients has four runs.
 
     Examples
     --------
@@ -275,14 +323,39 @@ def select(
         families = default_candidates(names, target)
     else:
         families = tuple(bind_family(law, target, names) for law in laws)
-    checked = selector.check(runs, families[0], target, columns, weights, cluster)
+    checked = selector.check(runs, families[0], target, columns, weights, cluster, group)
+    selector = on_log_scale(selector, checked)
+    parts = None if group is None else split_groups(checked, group)
+    if laws is None:
+        families = well_fed(families, min(map(len, (parts or {"": checked}).values())))
     chosen = along or (names[0] if len(names) == 1 else "flops")
     if chosen not in (*names, "flops"):
         raise DataError(
             f"along= must be an input or 'flops', got {chosen!r}.{suggest(chosen, names)} The "
             f"inputs are {names}."
         )
+    if group is not None and parts is not None:
+        from scaling_laws.fitting.selected_groups import select_groups
+
+        return select_groups(parts, families, selector, chosen, group)
     return select_checked(checked, families, selector, chosen)
+
+
+def on_log_scale(selector: Selector, runs: Runs) -> Selector:
+    """Take logarithms of a bounded target that should fall, as errors, where all are positive."""
+    declared = quantity(runs.target)
+    falls = declared.bounds is not None and declared.direction == "lower"
+    if selector.residual == "auto" and falls and (runs.y > 0).all():
+        return replace(selector, residual="log")
+    return selector
+
+
+def well_fed(families: Sequence[LawFamily], rows: int) -> tuple[LawFamily, ...]:
+    """Leave out forms for any inputs that have too many coefficients for so many rows."""
+    fed = [
+        f for f in families if f.build is None or rows >= _ROWS_A_COEFFICIENT * len(f.coefficients)
+    ]
+    return tuple(fed or families)
 
 
 def _inputs_of(table: Any, target: str, columns: Mapping[str, str]) -> tuple[str, ...]:
@@ -303,26 +376,23 @@ def _inputs_of(table: Any, target: str, columns: Mapping[str, str]) -> tuple[str
 
 
 def default_candidates(inputs: Sequence[str], target: str) -> tuple[LawFamily, ...]:
-    """Return the built-in laws that compete over these inputs.
-
-    Raises
-    ------
-    DataError
-        None is known.
+    """Return the laws that compete over these inputs: those declared over them, then general ones.
 
     Examples
     --------
     >>> [family.name for family in default_candidates(("params", "tokens"), "loss")]
     ['chinchilla', 'coupled']
     """
-    built_in = [f for f in map(get_law, list_laws()) if f.candidate]
-    alike = [f for f in built_in if f.build is None and len(f.inputs) == len(inputs)]
-    if len(inputs) > 1:
-        alike = [f for f in alike if f.inputs == tuple(inputs)]
-    laws = alike or [f for f in built_in if f.build is not None]
-    if not laws:
-        raise DataError(f"no built-in candidate takes the inputs {tuple(inputs)}. Name laws=.")
-    return tuple(bind_family(law, target, inputs) for law in laws)
+    candidates = [f for f in map(get_law, list_laws()) if f.candidate]
+    own = [f for f in candidates if f.build is None and len(f.inputs) == len(inputs)]
+    if len(inputs) == 1:
+        return tuple(bind_family(law, target, inputs) for law in own)
+    own = [f for f in own if set(f.inputs) == set(inputs)]
+    order = own[0].inputs if own else tuple(inputs)
+    own = [f for f in own if f.inputs == order]
+    if set(inputs) != {"params", "tokens"}:  # whose laws of their own contain the general ones
+        own += [f for f in candidates if f.build is not None]
+    return tuple(bind_family(law, target, order) for law in own)
 
 
 def select_checked(
@@ -335,9 +405,20 @@ def select_checked(
     FitError
         No candidate can be fitted.
     """
-    trials, excluded = _try_all(runs, families, selector, along)
-    cuts = make_cuts(runs, along)
-    weighed = weigh(trials, cuts, selector.constants)
+    return select_tried(runs, families, selector, along, *try_all(runs, families, selector, along))
+
+
+def select_tried(
+    runs: Runs,
+    families: Sequence[LawFamily],
+    selector: Selector,
+    along: str,
+    trials: Sequence[Trial],
+    excluded: Sequence[Mapping[str, Any]],
+    pooled: Evidence | None = None,
+) -> Selection:
+    """Select among candidates that were tried; ``pooled`` as `inference.weighing.weigh`."""
+    weighed = weigh(trials, make_cuts(runs, along), selector.constants, pooled)
     kept = np.flatnonzero(weighed.weights >= min(_LEAST_WEIGHT, weighed.weights.max()))
     predictive, doubts = _predictive(runs, weighed, kept, selector)
     law = Law(predictive.family, tuple(float(v) for v in predictive.values), name="selection")
@@ -349,9 +430,16 @@ def select_checked(
     )  # fmt: skip
 
 
-def _try_all(
+def try_all(
     runs: Runs, families: Sequence[LawFamily], selector: Selector, along: str
 ) -> tuple[list[Trial], list[dict[str, Any]]]:
+    """Try every candidate; also what could not be, and why.
+
+    Raises
+    ------
+    FitError
+        No candidate can be fitted.
+    """
     cuts = make_cuts(runs, along)
     started = time.monotonic()
     trials: list[Trial] = []
@@ -415,7 +503,10 @@ def _predictive(
         bounds=first.bounds,
         law_error=LawError(
             {
-                **{n: constants.rate(n) for n in directions(runs)},
+                **{
+                    n: constants.rate(direction_kind(runs.inputs, n)) * target_unit(first)
+                    for n in directions(runs)
+                },
                 weighed.cuts.along: weighed.rate,
             },
             runs.ranges(),
@@ -483,6 +574,16 @@ def _table(weighed: Weighed, excluded: Sequence[Mapping[str, Any]]) -> pd.DataFr
 def _notes(weighed: Weighed, selector: Selector) -> tuple[Note, ...]:
     notes = []
     along = weighed.cuts.along
+    if weighed.places[int(weighed.weights.argmax())][0].family.name == NO_LAW:
+        notes.append(
+            Note(
+                "last_value_wins",
+                "info",
+                f"no law beat the value at the largest '{along}' in backtests here and on other "
+                "data: a trend beyond the data is not established. Add larger runs",
+                {"along": along, "weight": float(weighed.weights.max())},
+            )
+        )
     if weighed.cuts_used < 2:
         notes.append(
             Note(

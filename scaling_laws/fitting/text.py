@@ -14,6 +14,7 @@ from scaling_laws.errors import Note
 if TYPE_CHECKING:
     from scaling_laws.fitting.groups import GroupedFit
     from scaling_laws.fitting.result import Fit
+    from scaling_laws.fitting.selected_groups import GroupedSelection
     from scaling_laws.fitting.selection import Selection
 
 _MOST_DIGITS = 7
@@ -107,6 +108,16 @@ def selection_html(selection: Selection) -> str:
     title, facts = _selection_title(selection)
     rows = _candidate_rows(selection)
     return _as_html(title, _verdict(selection.notes), facts, rows, selection.notes)
+
+
+def selections_text(grouped: GroupedSelection) -> str:
+    """Return the printed form of selections by group: one row a group, its heaviest law."""
+    title = f"{len(grouped)} selections by {grouped.group}    {_verdict(grouped.notes)}"
+    rows = [["", "runs", "heaviest", "weight", "run noise"]]
+    for label, selection in grouped.items():
+        law, weight = next(iter(selection.weights.items()))
+        rows.append([str(label), f"{len(selection.runs)}", law, f"{weight:.2f}", _noise(selection)])
+    return _as_text([title], rows, grouped.notes)
 
 
 def _selection_title(selection: Selection) -> tuple[str, str]:

@@ -11,6 +11,8 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
+STRANGER = "any other law"
+
 
 @dataclass(frozen=True)
 class Calibration:
@@ -20,6 +22,8 @@ class Calibration:
     ----------
     scores : mapping of str to mapping of str to float
         By direction and candidate: logarithm of its held-out error over the typical candidate's.
+        Directions of runs in parameters and tokens have their names; ``"one input"`` and
+        ``"other"`` stand for the rest.
     rates : mapping of str to float
         By direction: law error of a selection per e-fold beyond the data.
     law_rates : mapping of str to float
@@ -56,8 +60,10 @@ class Calibration:
         return table.get(along, table.get("other", 0.01))
 
     def score(self, along: str, label: str) -> float:
-        """Prior score of a candidate; the typical one's, zero, where none is known."""
-        return self.scores.get(along, self.scores.get("other", {})).get(label, 0.0)
+        """Prior score of a candidate; a stranger's with the same focus, else zero, if unknown."""
+        table = self.scores.get(along, self.scores.get("other", {}))
+        focus = label.rpartition(", ")[2]
+        return table.get(label, table.get(f"{STRANGER}, {focus}", 0.0))
 
     def to_json(self) -> str:
         """Return the file's text."""

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from scaling_laws.errors import DataError
-from scaling_laws.inference.law_error import LawError
+from scaling_laws.inference.law_error import LawError, weighted_median
 from scaling_laws.inference.trend import NoiseTrend
 from scaling_laws.laws.family import LawFamily
 from scaling_laws.solving.objective import Array, Residual, inverse_transform, transform
@@ -17,6 +17,7 @@ from scaling_laws.solving.objective import Array, Residual, inverse_transform, t
 Kind = Literal["run", "mean"]
 PARTS = ("coefficients", "candidates", "law", "run")
 _ELEMENTS = 4_000_000
+_FARTHEST = 1.0  # deviation of coefficients that a draw of a selection may cause, in logs
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,9 +142,11 @@ class Predictive:
             owner = spread.moved[:, :m].argmax(axis=1)
             change = (self._on_scale(inputs, spread.moved) - middle[owner]) / spread.size[:, None]
             variance = np.zeros(middle.shape)
-            np.add.at(variance, owner, np.where(np.isfinite(change), change, 1.0) ** 2)
-            size = np.sqrt(self.values[:m] @ np.minimum(variance, 1.0))
-            out["coefficients"] = spread.coefficient_share * size
+            np.add.at(variance, owner, np.where(np.isfinite(change), change, 0.0) ** 2)
+            if self.residual != "linear":  # few points may leave a coefficient all but free
+                variance = np.minimum(variance, _FARTHEST**2)
+            middle_one = weighted_median(variance, self.values[:m])
+            out["coefficients"] = spread.coefficient_share * np.sqrt(middle_one)
         return out
 
     def _on_scale(self, inputs: Sequence[Array], coef: Array) -> Array:

@@ -115,3 +115,18 @@ def excess_rate(
     square = (prior_cuts * prior**2 + sum(excess)) / (prior_cuts + len(excess))
     rate = float(np.clip(np.sqrt(max(square, 0.0)), prior / _WIDEST, prior * _WIDEST))
     return rate, len(excess)
+
+
+def weighted_median(values: Array, weights: Array) -> Array:
+    """Weighted median over the first axis ``(m, n) -> (n,)``.
+
+    Examples
+    --------
+    >>> weighted_median(np.array([[1.0], [2.0], [900.0]]), np.array([0.4, 0.3, 0.3])).tolist()
+    [2.0]
+    """
+    order = np.argsort(values, axis=0, kind="stable")
+    total = np.cumsum(weights[order], axis=0)
+    middle = (total >= 0.5 * total[-1]).argmax(axis=0)
+    chosen = np.take_along_axis(order, middle[None], axis=0)
+    return np.asarray(np.take_along_axis(values, chosen, axis=0)[0])

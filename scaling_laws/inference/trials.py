@@ -22,6 +22,8 @@ from scaling_laws.solving.starts import find_starts
 from scaling_laws.solving.weightings import solve_weightings
 
 FOCUSES = (0.0, 0.25, 0.5, 1.0, 1.5)
+CURVE_FOCUSES = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0)  # of laws in one input
+NO_LAW = "constant"  # as a candidate: the value at the largest scale
 _STARTS = 4
 _LEAST_SIGMA = 1e-4  # on the residual scale; typical coefficients never weigh less than this
 _SAME = 1e-9
@@ -40,11 +42,19 @@ class Cuts:
         Its value for every run.
     values : ndarray (c,)
         Largest value fitted.
+    kind : str
+        Name of the direction in calibration tables; default ``along``.
     """
 
     along: str
     axis: Array
     values: Array
+    kind: str = ""
+
+    @property
+    def known_as(self) -> str:
+        """Name of the direction in calibration tables."""
+        return self.kind or self.along
 
     @property
     def train(self) -> NDArray[np.bool_]:
@@ -62,7 +72,36 @@ class Cuts:
 def make_cuts(runs: Runs, along: str) -> Cuts:
     """Return up to six automatic cuts of the runs."""
     axis = runs.compute() if along == "flops" else runs.column(along)
-    return Cuts(along, axis, automatic_cuts(axis))
+    return Cuts(along, axis, automatic_cuts(axis), direction_kind(runs.inputs, along))
+
+
+def direction_kind(inputs: Sequence[str], along: str) -> str:
+    """Return what calibration tables call a direction.
+
+    Examples
+    --------
+    >>> direction_kind(("params", "tokens"), "tokens"), direction_kind(("tokens",), "tokens")
+    ('tokens', 'one input')
+    """
+    if set(inputs) == {"params", "tokens"}:
+        return along
+    return "one input" if len(inputs) == 1 else "other"
+
+
+def focuses_for(family: LawFamily, focuses: Sequence[float] | None = None) -> tuple[float, ...]:
+    """Return the focuses that a law is tried with; of no law, the largest scale alone.
+
+    Examples
+    --------
+    >>> from scaling_laws.laws.registry import get_law
+    >>> focuses_for(get_law("constant")), focuses_for(get_law("coupled"))
+    ((inf,), (0.0, 0.25, 0.5, 1.0, 1.5))
+    """
+    if family.name == NO_LAW:
+        return (np.inf,)
+    if focuses is not None:
+        return tuple(focuses)
+    return CURVE_FOCUSES if len(family.inputs) == 1 else FOCUSES
 
 
 @dataclass(frozen=True, eq=False)
@@ -174,13 +213,15 @@ class Trial:
         free, delta = self.free[[i]], self.delta[[i]]
         with np.errstate(all="ignore"):
             psi, jac, bread = score_and_bread(self.problem, free, self.weights[[i]], delta)
-        meat = (jac[0] * psi[0] ** 2) @ jac[0].T
+            meat = (jac[0] * psi[0] ** 2) @ jac[0].T
         inverse = _inverse(bread)[0]
         q = free.shape[1]
         if not (np.isfinite(meat).all() and np.isfinite(inverse).all()):
             return np.repeat(free, q, axis=0), np.ones(q)
         value, axes = np.linalg.eigh(meat)
-        steps = (inverse @ axes * np.sqrt(np.maximum(value, 0.0))).T
+        with np.errstate(all="ignore"):
+            steps = (inverse @ axes * np.sqrt(np.maximum(value, 0.0))).T
+        steps = np.where(np.isfinite(steps), steps, 0.0)
         length = np.abs(steps).max(axis=1)
         size = _STEP * (1.0 + np.abs(free).max()) / np.maximum(length, _STEP)
         return np.asarray(free + steps * size[:, None]), np.asarray(size)
@@ -212,7 +253,7 @@ def run_trial(
     cuts: Cuts,
     *,
     leaning: bool = False,
-    focuses: Sequence[float] = FOCUSES,
+    focuses: Sequence[float] | None = None,
 ) -> Trial:
     """Solve a law under every focus, on all runs and below every cut, in one batch.
 
@@ -221,6 +262,7 @@ def run_trial(
     DataError, FitError, LawError
         The law cannot be fitted to these runs at all.
     """
+    focuses = focuses_for(family, focuses)
     prepared = settings.prepare(runs, family)
     problem = prepared.problem
     if not problem.free:
@@ -242,7 +284,7 @@ def run_trial(
     delta[enough] = solved[1].reshape(-1, f)
     residuals = problem.residuals(free.reshape(groups * f, -1)).reshape(groups, f, n)
     return Trial(
-        prepared, leaning, tuple(focuses), free[0], delta[0], weights[0],
+        prepared, leaning, focuses, free[0], delta[0], weights[0],
         free[1:], delta[1:], weights[1:], residuals[0], residuals[1:],
     )  # fmt: skip
 
@@ -322,6 +364,8 @@ def _inverse(matrices: Array) -> Array:
     bad = ~np.isfinite(scaled).all(axis=(1, 2))
     scaled[bad] = np.eye(q)
     scaled[:, np.arange(q), np.arange(q)] += 1e-9
-    out = np.linalg.pinv(scaled, rcond=1e-10, hermitian=True) * unit[:, :, None] * unit[:, None, :]
+    with np.errstate(over="ignore"):  # where a coefficient is all but free
+        found = np.linalg.pinv(scaled, rcond=1e-10, hermitian=True)
+        out = found * unit[:, :, None] * unit[:, None, :]
     out[bad] = np.nan
     return np.asarray(out)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from scaling_laws.data.runs import Runs
 from scaling_laws.errors import Note, ScalingLawError
 from scaling_laws.inference.calibration import Calibration, bundled_calibration
-from scaling_laws.inference.law_error import LawError, excess_rate
+from scaling_laws.inference.law_error import LawError, excess_rate, weighted_median
 from scaling_laws.inference.trials import Cuts, Trial, make_cuts, run_trial
 from scaling_laws.laws.family import LawFamily
-from scaling_laws.solving.objective import Array
+from scaling_laws.solving.objective import Array, Problem
 from scaling_laws.solving.setup import Settings
 
 _LEAST_ERROR = 1e-5
@@ -39,6 +39,8 @@ class Weighed:
         Law error per e-fold along the direction of the cuts.
     cuts_used : int
         Cuts that told something about it.
+    cuts_told : int
+        Cuts behind ``backtest``.
     """
 
     trials: tuple[Trial, ...]
@@ -49,6 +51,7 @@ class Weighed:
     weights: Array
     rate: float
     cuts_used: int
+    cuts_told: int
 
     @property
     def places(self) -> list[tuple[Trial, int]]:
@@ -60,20 +63,61 @@ class Weighed:
         return float(self.weights @ np.concatenate([t.noise_variance for t in self.trials]))
 
 
-def weigh(trials: Sequence[Trial], cuts: Cuts, calibration: Calibration) -> Weighed:
-    """Weigh candidates by how they predicted held-out runs, and by what is known of them."""
+Evidence = Mapping[str, tuple[float, int]]
+
+
+def weigh(
+    trials: Sequence[Trial],
+    cuts: Cuts,
+    calibration: Calibration,
+    pooled: Evidence | None = None,
+) -> Weighed:
+    """Weigh candidates by how they predicted held-out runs, and by what is known of them.
+
+    Parameters
+    ----------
+    trials : sequence of Trial
+    cuts : Cuts
+    calibration : Calibration
+    pooled : mapping of label to (score, cuts), optional
+        Scores over several tables, to count instead of this one's.
+    """
     labels = tuple(t.label(i) for t in trials for i in range(len(t.focuses)))
     errors = np.concatenate([t.errors for t in trials], axis=1)  # (c, m, n)
     backtest, told = _backtest_score(errors, ~cuts.train, calibration.decay)
-    prior = np.array([calibration.score(cuts.along, label) for label in labels])
-    share = calibration.prior_cuts / (calibration.prior_cuts + told)
+    prior = np.array([calibration.score(cuts.known_as, label) for label in labels])
     own = np.zeros(len(labels)) if not told else backtest - np.median(backtest)
+    counts = np.full(len(labels), told)
+    if pooled is not None:
+        own, counts = (
+            np.array(column) for column in zip(*(pooled[n] for n in labels), strict=True)
+        )
+    share = calibration.prior_cuts / np.maximum(calibration.prior_cuts + counts, 1e-300)
     scores = share * prior + (1.0 - share) * own
     weights = np.exp(-calibration.power * (scores - scores.min()))
     weights = weights / weights.sum()
     found = held_out_errors(trials, cuts, weights, calibration.coefficient_share)
-    rate, used = excess_rate(*found, calibration.rate(cuts.along), calibration.rate_cuts)
-    return Weighed(tuple(trials), cuts, labels, np.exp(backtest), scores, weights, rate, used)
+    prior_rate = calibration.rate(cuts.known_as) * target_unit(trials[0].problem)
+    rate, used = excess_rate(*found, prior_rate, calibration.rate_cuts)
+    return Weighed(tuple(trials), cuts, labels, np.exp(backtest), scores, weights, rate, used, told)
+
+
+def pool(weighed: Sequence[Weighed]) -> dict[str, tuple[float, int]]:
+    """Scores of candidates over several tables: each cut of each table counts alike."""
+    total: dict[str, list[float]] = {}
+    for found in weighed:
+        own = np.log(found.backtest)
+        own = own - np.median(own) if found.cuts_told else np.zeros(len(own))
+        for label, score in zip(found.labels, own, strict=True):
+            entry = total.setdefault(label, [0.0, 0.0])
+            entry[0] += float(score) * found.cuts_told
+            entry[1] += found.cuts_told
+    return {n: (s / k if k else 0.0, int(k)) for n, (s, k) in total.items()}
+
+
+def target_unit(problem: Problem) -> float:
+    """What law errors of these residuals are relative to: linear ones, the target's spread."""
+    return float(np.std(problem.y)) if problem.residual == "linear" else 1.0
 
 
 def _backtest_score(errors: Array, held: NDArray[np.bool_], decay: float) -> tuple[Array, int]:
@@ -110,8 +154,9 @@ def held_out_errors(
         share = weights * told / (weights * told).sum()
         at = np.where(told[:, None], errors[c][:, rows], 0.0)
         mean = share @ at
-        own = noise[c][:, None] + coefficient_share**2 * variance[c][:, rows]
-        expected = share @ np.where(told[:, None], own, 0.0) + share @ (at - mean) ** 2
+        own = weighted_median(np.where(told[:, None], variance[c][:, rows], 0.0), share)
+        expected = share @ np.where(told, noise[c], 0.0) + coefficient_share**2 * own
+        expected = expected + share @ (at - mean) ** 2
         for kept, value in zip(found, (mean, expected, distance[c][rows]), strict=True):
             kept.append(value)
     return found

@@ -65,6 +65,7 @@ routed = LawFamily(
     aliases=("clark", "unified_routed"),
     rescale=_routed_rescale,
     units=("params", ""),
+    candidate=True,
 )
 
 
@@ -91,6 +92,7 @@ experts_product = LawFamily(
     reference="Li et al. 2026, arXiv:2604.22753, mixture-of-experts law 1",
     example={"E": 1.55, "B": 38.0, "alpha": 0.19, "beta": 0.07},
     rescale=_experts_product_rescale,
+    candidate=True,
 )
 
 FAMILIES = (routed, experts_product)

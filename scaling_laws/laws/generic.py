@@ -77,7 +77,6 @@ product = LawFamily(
     reference="Cobb and Douglas 1928",
     aliases=("cobb_douglas",),
     rescale=_product_rescale,
-    candidate=True,
 )
 
 
@@ -137,6 +136,7 @@ additive_power = LawFamily(
     formula=r"y = E + \sum_i A_i x_i^{-\alpha_i}",
     reference="Rosenfeld et al. 2020, arXiv:1909.12673, eq. 4",
     rescale=_additive_power_rescale,
+    candidate=True,
 )
 
 
@@ -179,6 +179,7 @@ translog = LawFamily(
     formula=r"\ln y = c_0 + \sum_i c_i \ln x_i + \sum_{i \le j} q_{ij} \ln x_i \ln x_j",
     reference="Christensen, Jorgenson and Lau 1973",
     rescale=_translog_rescale,
+    candidate=True,
 )
 
 FAMILIES = (log_linear, product, product_with_floor, additive_power, translog)

@@ -22,6 +22,27 @@ from scaling_laws.laws.family import (
 )
 
 
+def _constant(x: Any, level: Any) -> Any:
+    return level + 0.0 * x
+
+
+def _same(coef: Coefs, factors: Sequence[float]) -> dict[str, Any]:  # noqa: ARG001
+    return dict(coef)
+
+
+constant = LawFamily(
+    name="constant",
+    function=_constant,
+    inputs=("samples",),
+    coefficients=(plateau("level", "value at any input"),),
+    formula=r"y = level",
+    reference="No law: in `select`, the value at the largest scale",
+    example={"level": 2.0},
+    rescale=_same,
+    candidate=True,
+)
+
+
 def _power(x: Any, A: Any, alpha: Any) -> Any:
     return A * np.exp(-alpha * np.log(x))
 
@@ -122,7 +143,6 @@ logarithmic = LawFamily(
     example={"b": 6.0, "a": 0.08},
     aliases=("log", "log2"),
     rescale=_logarithmic_rescale,
-    candidate=True,
 )
 
 
@@ -217,7 +237,6 @@ two_plateau = LawFamily(
     example={"start": 0.9, "end": 0.1, "scale": 300.0, "d": 0.7},
     aliases=("mmf4", "bounded_rational", "hill4"),
     rescale=_two_plateau_rescale,
-    candidate=True,
 )
 
 
@@ -286,6 +305,7 @@ broken_power = LawFamily(
 )
 
 FAMILIES = (
+    constant,
     power,
     power_with_floor,
     shifted_power,

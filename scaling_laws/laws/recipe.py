@@ -50,6 +50,7 @@ parallel_streams = LawFamily(
     aliases=("parscale",),
     rescale=_size_rescale,
     units=("params", ""),
+    candidate=True,
 )
 
 
@@ -93,6 +94,7 @@ vocabulary = LawFamily(
         "beta": 0.447,
     },
     rescale=_vocabulary_rescale,
+    candidate=True,
 )
 
 
@@ -139,6 +141,7 @@ vocabulary_product = LawFamily(
         "nu": 0.03,
     },
     rescale=_vocabulary_product_rescale,
+    candidate=True,
 )
 
 
@@ -173,6 +176,7 @@ sparsity = LawFamily(
     reference="Li et al. 2026, arXiv:2604.22753, sparsity laws 1 and (c = 0) 2",
     example={"E": 1.5, "A": 60.0, "alpha": 0.2, "beta": 0.4, "c": 0.012},
     rescale=_sparsity_rescale,
+    candidate=True,
 )
 
 
@@ -203,7 +207,6 @@ rectified = LawFamily(
     example={"E": 1.9, "B": 900.0, "D_l": 400.0, "beta": 0.75},
     aliases=("fine_tuning", "pre_learned_data"),
     rescale=_rectified_rescale,
-    candidate=True,
 )
 
 
@@ -253,6 +256,7 @@ distillation = LawFamily(
     },
     rescale=_distillation_rescale,
     units=("params", "tokens", ""),
+    candidate=True,
 )
 
 
@@ -331,6 +335,7 @@ learning_rate_batch = LawFamily(
     },
     aliases=("step_law",),
     rescale=_learning_rate_batch_rescale,
+    candidate=True,
 )
 
 FAMILIES = (

@@ -117,6 +117,7 @@ repeated_data = LawFamily(
         units=("params", "tokens", "tokens"),
     ),
     from_solved=_repeated_data_from_solved,
+    candidate=True,
 )
 
 
@@ -150,6 +151,7 @@ repeated_data_saturating = LawFamily(
     reference="Li et al. 2026, arXiv:2604.22753, data-constrained law 4",
     example={"E": 2.3, "A": 5e5, "alpha": 0.8, "B": 2e4, "beta": 0.44, "s": 197.0, "d": -0.13},
     rescale=_repeated_data_saturating_rescale,
+    candidate=True,
 )
 
 
@@ -183,6 +185,7 @@ repeated_data_power_mean = LawFamily(
     reference="Li et al. 2026, arXiv:2604.22753, data-constrained law 10",
     example={"E": 2.3, "A": 2e3, "alpha": 0.42, "B": 2e4, "beta": 0.44, "k": 23.0, "q": 4.0},
     rescale=_repeated_data_power_mean_rescale,
+    candidate=True,
 )
 
 FAMILIES = (repeated_data, repeated_data_saturating, repeated_data_power_mean)

@@ -1,0 +1,145 @@
+"""Selection in one input, over other inputs, and by group."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import scaling_laws as sl
+from scaling_laws.errors import DataError
+from scaling_laws.fitting.selection import default_candidates
+from scaling_laws.inference.calibration import Calibration, bundled_calibration
+
+DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+def curve(seed=0, points=14, noise=0.01, floor=0.1) -> pd.DataFrame:
+    samples = np.geomspace(100, 1e4, points)
+    z = np.random.default_rng(seed).standard_normal(points)
+    return pd.DataFrame(
+        {"samples": samples, "error": (floor + 3 * samples**-0.5) * np.exp(noise * z)}
+    )
+
+
+class TestOneInput:
+    def test_a_curve_with_a_trend_is_followed(self):
+        found = sl.select(curve(), target="error", draws=50)
+        ahead = found.predict(samples=1e5)
+        assert ahead.error[0] == pytest.approx(0.1 + 3 * 1e5**-0.5, rel=0.1)
+        assert ahead.error_low[0] < ahead.error[0] < ahead.error_high[0]
+
+    def test_where_a_curve_has_stopped_falling_the_last_value_wins_and_says_so(self):
+        table = curve(noise=0.0, floor=0.0)
+        table["error"] = np.maximum(table.error, 0.12) * np.tile([1.0, 1.001], 7)
+        found = sl.select(
+            table, ["constant", "power"], target="error", draws=0,
+            calibration=Calibration(prior_cuts=0.0),
+        )  # fmt: skip
+        assert found.table.law[0] == "constant"
+        assert "last_value_wins" in [n.code for n in found.notes]
+
+    def test_no_law_is_the_value_at_the_largest_scale(self):
+        table = curve()
+        found = sl.select(table, ["constant"], target="error", draws=20)
+        assert found.predict(samples=1e6).error[0] == pytest.approx(table.error.iloc[-1])
+        assert [n.code for n in found.notes if n.code == "last_value_wins"]
+        assert found.best.law(samples=1e6) == pytest.approx(table.error.iloc[-1], rel=1e-3)
+
+    def test_errors_have_log_residuals_and_accuracies_logit(self):
+        table = curve()
+        falling = sl.select(table, ["power_with_floor"], target="error", draws=0)
+        rising = sl.select(
+            table.assign(accuracy=1 - table.error), ["power_with_floor"], target="accuracy",
+            inputs=("samples",), draws=0,
+        )  # fmt: skip
+        assert falling.selector.residual == "log"
+        assert rising.predictive.residual == "logit"
+
+    @pytest.mark.skipif(not DATA.exists(), reason="needs the open data beside the repository")
+    def test_held_out_anchors_of_open_curves(self):
+        table = pd.read_csv(DATA / "lcdb_curves.csv").sort_values("train_size")
+        keys = list(table.groupby(["openml_id", "learner"]).groups)[::12]
+        ours, last = [], []
+        for openml_id, learner in keys:
+            rows = table[(table.openml_id == openml_id) & (table.learner == learner)]
+            tidy = rows[["train_size", "error_mean"]].set_axis(["samples", "error"], axis=1)
+            if (tidy.error <= 0).any():
+                continue
+            train, test = tidy[: int(0.6 * len(tidy))], tidy[int(0.6 * len(tidy)) :]
+            ahead = sl.select(train, target="error", draws=0).predict(test)
+            ours.append(np.abs(np.log(ahead.error / test.error)).mean())
+            last.append(np.abs(np.log(train.error.iloc[-1] / test.error)).mean())
+        assert np.mean(ours) < np.mean(last)
+
+
+class TestOtherInputs:
+    def test_laws_of_the_subject_compete_with_general_ones(self):
+        names = [f.name for f in default_candidates(("params", "experts"), "loss")]
+        assert names[:2] == ["experts_product", "routed"]
+        assert {"additive_power", "product_with_floor", "translog"} < set(names)
+
+    def test_any_inputs_have_candidates(self):
+        names = [f.name for f in default_candidates(("width", "depth", "tokens"), "loss")]
+        assert names == ["additive_power", "product_with_floor", "translog"]
+
+    def test_weights_do_not_depend_on_the_unit_of_a_negative_target(self):
+        n, d = (a.ravel() for a in np.meshgrid(np.geomspace(1e6, 1e8, 6), [1.0, 2.0, 4.0, 8.0]))
+        z = np.random.default_rng(0).standard_normal(len(n))
+        gain = -5 + 20 * n**-0.2 * d**-0.1 + 0.005 * z
+        weights = [
+            sl.select(
+                {"width": n, "depth": d, "gain": k * gain},
+                ["additive_power", "product_with_floor"],
+                target="gain", inputs=("width", "depth"), draws=0,
+            ).weights
+            for k in (1.0, 1000.0)
+        ]  # fmt: skip
+        assert weights[0] == pytest.approx(weights[1], abs=0.02)
+
+
+@pytest.fixture(scope="module")
+def corpora():
+    tables = [curve(seed=i, points=12, floor=0.05 * (i + 1)).assign(corpus=f"c{i}") for i in (0, 1)]
+    return pd.concat(tables, ignore_index=True)
+
+
+@pytest.fixture(scope="module")
+def grouped(corpora):
+    return sl.select(corpora, target="error", inputs=("samples",), group="corpus", draws=40)
+
+
+class TestGroups:
+    def test_every_row_is_predicted_by_its_own_group(self, corpora, grouped):
+        ahead = grouped.predict(corpus=["c1", "c0"], samples=1e5)
+        assert ahead.corpus.tolist() == ["c1", "c0"]
+        own = grouped["c1"].predict(samples=1e5)
+        assert ahead.error[0] == own.error[0]
+        assert grouped.groups == ("c0", "c1")
+        assert len(grouped) == 2
+
+    def test_scores_are_those_of_all_groups(self, grouped):
+        tables = [s.table[s.table.excluded == ""] for s in grouped.selections]
+        first, second = (t.set_index(["law", "focus"]).weight for t in tables)
+        assert np.allclose(first, second[first.index])
+
+    def test_an_unknown_group_is_named(self, grouped):
+        with pytest.raises(DataError, match="no group 'c9'"):
+            grouped.predict(corpus="c9", samples=1e5)
+
+    def test_it_prints_one_row_a_group(self, grouped):
+        assert "2 selections by corpus" in str(grouped)
+        assert grouped.weights.sum(axis=1).to_numpy() == pytest.approx(1.0)
+
+    def test_a_group_without_candidates_is_named(self, corpora):
+        few = corpora[(corpora.corpus == "c0") | (corpora.samples < 150)]
+        with pytest.raises(sl.FitError, match="'c1' of 'corpus'"):
+            sl.select(few, ["shifted_power"], target="error", inputs=("samples",), group="corpus")
+
+
+def test_bundled_constants_know_one_input_and_others():
+    constants = bundled_calibration()
+    assert constants.score("one input", "constant, focus inf") != 0
+    assert constants.rate("one input") > constants.rate("tokens")
