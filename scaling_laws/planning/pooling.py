@@ -15,32 +15,42 @@ from scaling_laws.solving.setup import Settings, Solved
 
 _COMMON_ROLES = ("floor", "exponent", "shape")
 _RECIPE = "recipe"
-_SPREAD = 0.1  # recipes' exponents and floors differ by about this fraction
+_SPREAD = {"floor": 0.05, "exponent": 0.1, "shape": 0.1}  # relative, between recipes
 _WORTH = 3.0  # recipes that this guess is worth
-_FLOOR_SPREAD = 0.05
 
 
 @dataclass(frozen=True, eq=False)
-class Curves:
-    """One curve a recipe, of one family.
+class Curve:
+    """A law with draws, as `contender.Predictions`.
 
     Parameters
     ----------
     family : LawFamily
-    values : tuple of ndarray (p,)
-        Point coefficients of each recipe.
-    draws : tuple of ndarray (k, p)
-        Their draws, paired by position; of no rows where none were asked for.
+    values : ndarray (p,)
+    coef : ndarray (k, p)
     """
 
     family: LawFamily
-    values: tuple[Array, ...]
-    draws: tuple[Array, ...]
+    values: Array
+    coef: Array
+
+    def mean(self, inputs: Sequence[Array], /) -> Array:
+        """Return the point curve ``(n,)``."""
+        value = self.family.evaluate(inputs, list(self.values))
+        return np.broadcast_to(np.asarray(value, dtype=float), inputs[0].shape)
+
+    def draws(self, inputs: Sequence[Array], parts: Sequence[str] = (), /) -> Array:
+        """Return draws of the curve ``(k, n)``."""
+        del parts
+        value = self.family.evaluate(inputs, [c[:, None] for c in self.coef.T])
+        return np.broadcast_to(
+            np.asarray(value, dtype=float), (len(self.coef), len(inputs[0]))
+        )
 
 
 @dataclass(frozen=True, eq=False)
 class Recipes:
-    """Runs of several recipes and how to fit them.
+    """Runs of several recipes, and how to fit one law to all of them.
 
     Parameters
     ----------
@@ -53,9 +63,33 @@ class Recipes:
     runs: tuple[Runs, ...]
     settings: Settings
 
+    def curves(self, draws: int = 0, seed: int = 0) -> dict[str, tuple[Curve, ...]]:
+        """Fit every way: ``"apart"``, ``"shared"`` and ``"random"``.
+
+        Raises
+        ------
+        DataError, FitError
+            As `scaling_laws.fit`.
+        """
+        apart = self._apart(self.settings)
+        shared = self._shared(apart)
+        random = self._random(apart, shared)
+        pooled = pooled_runs(self.runs, shared.family)
+        together = zip(
+            self._split(shared.coef[None]), self._split(_draws(shared, pooled, draws, seed)),
+            strict=True,
+        )  # fmt: skip
+        out = {"shared": tuple(Curve(self.family, v[0], c) for v, c in together)}
+        for name, solved in (("apart", apart), ("random", random)):
+            out[name] = tuple(
+                Curve(self.family, s.coef, _draws(s, r, draws, seed))
+                for s, r in zip(solved, self.runs, strict=True)
+            )
+        return out
+
     @property
     def common(self) -> tuple[str, ...]:
-        """Coefficients that recipes may share: those without an input's unit."""
+        """Coefficients that recipes may share: those that no unit changes."""
         moved = _moved_by_units(self.family)
         return tuple(
             c.name
@@ -63,60 +97,49 @@ class Recipes:
             if c.role in _COMMON_ROLES and c.name not in moved
         )
 
-    def apart(self) -> tuple[Solved, ...]:
-        """Fit every recipe by itself."""
-        return tuple(self.settings.solve(r, self.family, use_lmfit=False) for r in self.runs)
+    def _apart(self, settings: Settings) -> tuple[Solved, ...]:
+        return tuple(settings.solve(r, self.family, use_lmfit=False) for r in self.runs)
 
-    def shared(self, start: Sequence[Solved] = ()) -> Solved:
-        """Fit all recipes at once with `common` coefficients shared."""
+    def _shared(self, apart: Sequence[Solved]) -> Solved:
         family = pooled_family(self.family, len(self.runs), self.common)
-        settings = self.settings
-        if start:
-            settings = replace(settings, start=self._pooled_start(start))
-        return settings.solve(pooled_runs(self.runs, family), family, use_lmfit=False)
-
-    def _pooled_start(self, apart: Sequence[Solved]) -> dict[str, float]:
         coef = np.array([s.coef for s in apart])
-        out: dict[str, float] = {}
+        start: dict[str, float] = {}
         for j, name in enumerate(self.family.coefficient_names):
             if name in self.common:
-                out[name] = float(np.median(coef[:, j]))
+                start[name] = float(np.median(coef[:, j]))
             else:
-                out |= {f"{name}_{i + 1}": float(coef[i, j]) for i in range(len(apart))}
-        return out
+                start |= {f"{name}_{i + 1}": float(coef[i, j]) for i in range(len(apart))}
+        settings = replace(self.settings, start=start)
+        return settings.solve(pooled_runs(self.runs, family), family, use_lmfit=False)
 
-    def split(self, full: Array) -> tuple[Array, ...]:
+    def _split(self, full: Array) -> tuple[Array, ...]:
         """Coefficients of each recipe ``(k, p)`` from those of the pooled family ``(k, P)``."""
-        family = pooled_family(self.family, len(self.runs), self.common)
-        return tuple(
-            full[:, _columns(self.family, family.coefficient_names, i)]
-            for i in range(len(self.runs))
-        )
+        names = pooled_family(self.family, len(self.runs), self.common).coefficient_names
+        return tuple(full[:, _columns(self.family, names, i)] for i in range(len(self.runs)))
 
-    def shrunk(self, apart: Sequence[Solved], shared: Solved) -> tuple[Solved, ...]:
-        """Fit every recipe with priors at the shared coefficients.
+    def _random(self, apart: Sequence[Solved], shared: Solved) -> tuple[Solved, ...]:
+        """Fit each recipe with priors at the common coefficients.
 
-        The priors' widths come from how far the recipes' own coefficients lie apart beyond their
-        standard errors, mixed with a guess.
+        The priors' widths are how far the recipes' own coefficients lie from the common ones
+        beyond their standard errors, mixed with a guess.
         """
         names = self.family.coefficient_names
         positions = [names.index(n) for n in self.common]
-        centre = self.split(shared.coef[None])[0][0]
-        priors: dict[str, tuple[float, float]] = {}
+        centre = self._split(shared.coef[None])[0][0][positions]
         own = np.array([s.coef[positions] for s in apart])
-        variance = np.array([_variances(s, r, positions) for s, r in zip(apart, self.runs,
-                                                                         strict=True)])
-        for j, i in enumerate(positions):
-            middle = float(centre[i])
-            if not middle > 0:
-                continue
-            relative = _FLOOR_SPREAD if self.family.coefficients[i].role == "floor" else _SPREAD
-            between = (own[:, j] - middle) ** 2 - np.nan_to_num(variance[:, j], nan=np.inf)
-            learned = float(np.maximum(between, 0.0).sum())
-            guess = _WORTH * (relative * middle) ** 2
-            priors[names[i]] = middle, float(np.sqrt((guess + learned) / (_WORTH + len(apart))))
-        settings = replace(self.settings, priors={**priors, **self.settings.priors})
-        return tuple(settings.solve(r, self.family, use_lmfit=False) for r in self.runs)
+        variance = np.array(
+            [_variances(s, r, positions) for s, r in zip(apart, self.runs, strict=True)]
+        )
+        beyond = np.maximum((own - centre) ** 2 - np.nan_to_num(variance, nan=np.inf), 0.0)
+        relative = np.array([_SPREAD[self.family.coefficients[i].role] for i in positions])
+        learned = _WORTH * (relative * centre) ** 2 + beyond.sum(axis=0)
+        width = np.sqrt(learned / (_WORTH + len(apart)))
+        priors = {
+            n: (float(c), float(w))
+            for n, c, w in zip(self.common, centre, width, strict=True)
+            if c > 0
+        }
+        return self._apart(replace(self.settings, priors=priors))
 
 
 def pooled_family(base: LawFamily, count: int, common: Sequence[str]) -> LawFamily:
@@ -132,32 +155,28 @@ def pooled_family(base: LawFamily, count: int, common: Sequence[str]) -> LawFami
     """
     coefficients: list[Coefficient] = []
     for c in base.coefficients:
-        if c.name in common:
-            coefficients.append(c)
-        else:
-            coefficients += [replace(c, name=f"{c.name}_{i + 1}") for i in range(count)]
+        numbered = [replace(c, name=f"{c.name}_{i + 1}") for i in range(count)]
+        coefficients += [c] if c.name in common else numbered
     names = tuple(c.name for c in coefficients)
     columns = [_columns(base, names, i) for i in range(count)]
+    inputs = len(base.inputs)
 
     def function(*args: Any) -> Any:
-        inputs, recipe, coef = args[: len(base.inputs)], args[len(base.inputs)], args[
-            len(base.inputs) + 1 :
-        ]
+        recipe, coef = args[inputs], args[inputs + 1 :]
         own = [_chosen(recipe, [coef[c[j]] for c in columns]) for j in range(len(columns[0]))]
-        return base.function(*inputs, *own)
+        return base.function(*args[:inputs], *own)
 
     def rescale(coef: Mapping[str, Any], factors: Sequence[float]) -> dict[str, Any]:
         out: dict[str, Any] = {}
         for chosen in columns:
-            values = list(coef.values()) if tuple(coef) == names else [coef[n] for n in names]
-            own = {c.name: values[k] for c, k in zip(base.coefficients, chosen, strict=True)}
+            own = {c.name: coef[names[k]] for c, k in zip(base.coefficients, chosen, strict=True)}
             moved = base.rescale(own, list(factors)[:-1]) if base.rescale else own
-            out |= {names[k]: moved[c.name] for c, k in zip(base.coefficients, chosen,
-                                                            strict=True)}
+            pairs = zip(base.coefficients, chosen, strict=True)
+            out |= {names[k]: moved[c.name] for c, k in pairs}
         return {n: out[n] for n in names}
 
     return LawFamily(
-        name=f"{base.name}_pooled",
+        name=f"{base.name} of several recipes",
         function=function,
         inputs=(*base.inputs, _RECIPE),
         coefficients=tuple(coefficients),
@@ -173,7 +192,7 @@ def pooled_runs(runs: Sequence[Runs], family: LawFamily) -> Runs:
     """Return the runs of all recipes in one table, numbered from 1."""
     number = np.concatenate([np.full(len(r), i + 1.0) for i, r in enumerate(runs)])
     x = [np.concatenate(v) for v in zip(*(r.x for r in runs), strict=True)]
-    known = all(r.flops is not None for r in runs)
+    flops = [r.flops for r in runs if r.flops is not None]
     return Runs(
         family.inputs,
         runs[0].target,
@@ -182,18 +201,18 @@ def pooled_runs(runs: Sequence[Runs], family: LawFamily) -> Runs:
         np.concatenate([r.weights / r.weights.mean() for r in runs]),
         np.concatenate([r.clusters for r in runs]),
         tuple((i, label) for i, r in enumerate(runs) for label in r.index),
-        np.concatenate([np.asarray(r.flops) for r in runs]) if known else None,
+        np.concatenate(flops) if len(flops) == len(runs) else None,
         (),
     )
 
 
-def draws_of(solved: Solved, runs: Runs, draws: int, seed: int) -> Array:
+def _draws(solved: Solved, runs: Runs, draws: int, seed: int) -> Array:
     """Draws of all coefficients ``(k, p)``; priors stay where they are."""
-    drawn = draw_coefficients(solved.point, runs.clusters, draws, seed)
-    return solved.raw(drawn.free)
+    return solved.raw(draw_coefficients(solved.point, runs.clusters, draws, seed).free)
 
 
 def _columns(base: LawFamily, names: Sequence[str], recipe: int) -> list[int]:
+    """Positions of one recipe's coefficients among those of the pooled family."""
     return [
         names.index(c.name if c.name in names else f"{c.name}_{recipe + 1}")
         for c in base.coefficients
@@ -201,25 +220,23 @@ def _columns(base: LawFamily, names: Sequence[str], recipe: int) -> list[int]:
 
 
 def _chosen(recipe: Any, options: Sequence[Any]) -> Any:
+    """Each row's own coefficient."""
     if all(o is options[0] for o in options):
         return options[0]
-    out: Any = 0.0
-    for i, option in enumerate(options):
-        out = out + np.where(recipe == i + 1.0, 1.0, 0.0) * option
-    return out
+    return sum(np.where(recipe == i + 1.0, 1.0, 0.0) * o for i, o in enumerate(options))
 
 
 def _variances(solved: Solved, runs: Runs, positions: Sequence[int]) -> Array:
     """Sampling variances of coefficients that no unit changes; NaN at a bound."""
     covariance = sandwich_covariance(solved.point, runs.clusters)
-    free = solved.point.problem.free
-    diagonal = dict(zip(free, np.diag(covariance).tolist(), strict=True))
-    return np.array([diagonal.get(i, 0.0) for i in positions])
+    known = dict(zip(solved.point.problem.free, np.diag(covariance).tolist(), strict=True))
+    return np.array([known.get(i, 0.0) for i in positions])
 
 
 def _moved_by_units(family: LawFamily) -> set[str]:
     if family.rescale is None:
         return set()
     probe = {c.name: 0.5 for c in family.coefficients}
-    moved = family.rescale(probe, family.same_unit([3.0 + i for i in range(len(family.inputs))]))
+    factors = family.same_unit([3.0 + i for i in range(len(family.inputs))])
+    moved = family.rescale(probe, factors)
     return {n for n in probe if np.any(moved[n] != probe[n])}

@@ -1,0 +1,571 @@
+"""Comparing recipes: paired difference, chance to be better, compute multiplier, crossing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from scaling_laws.errors import DataError, Note, PlanError, suggest
+from scaling_laws.inference.interval import check_level
+from scaling_laws.laws.family import Array
+from scaling_laws.planning import comparing_text as text
+from scaling_laws.planning.arms import Arms, gather
+from scaling_laws.planning.gap import Gap, Points
+from scaling_laws.planning.path import Path
+from scaling_laws.quantities import check_values
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Pooling = Literal["auto", "today", "shared", "random", "apart"]
+
+_AHEAD = (1.0, 10.0, 30.0, 100.0)  # times the largest common scale, where no point is asked for
+_STEP = 0.05  # in the logarithm of scale, of the grid that curves are inverted on
+_REACH = (1e-4, 1e4)  # times the scales asked for, within which an equal is looked for
+_CROSSING = (1e-2, 1e4)  # times today's scale, within which crossings are looked for
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """How recipes compare at any scale. Made by `compare`.
+
+    Parameters
+    ----------
+    names : tuple of str
+        The recipes.
+    reference : str
+        The recipe that the others are compared with.
+    target : str
+    higher : bool
+        Whether a higher target is better.
+    along : str
+        What scale means: ``"flops"`` or an input.
+    level : float
+        Mass of the intervals.
+    weights : mapping of str to float
+        How much each idea of the gap counts: ``"today"`` (today's gap stays), ``"shared"``
+        (coefficients shared), ``"random"`` (shrunk towards common ones), ``"apart"`` (each recipe
+        by itself).
+    backtest : DataFrame
+        One row a cut and window of held-out runs: by how much each idea missed the gap.
+    table : DataFrame
+        The points asked for; see `difference`.
+    notes : tuple of Note
+
+    Examples
+    --------
+    >>> import scaling_laws as sl
+    >>> runs = sl.load_dataset("tiny_lm")
+    >>> worse = runs.assign(loss=1.05 * runs.loss)
+    >>> both = sl.compare({"new": runs, "old": worse}, law="chinchilla", draws=100)
+    >>> list(both.table.winner.unique())
+    ['new']
+    """
+
+    names: tuple[str, ...]
+    reference: str
+    target: str
+    higher: bool
+    along: str
+    level: float
+    weights: Mapping[str, float]
+    backtest: pd.DataFrame
+    table: pd.DataFrame
+    notes: tuple[Note, ...]
+    gap: Gap
+    path: Path
+
+    @property
+    def today(self) -> float:
+        """Largest scale at which every recipe was measured."""
+        return self.gap.today
+
+    def difference(
+        self,
+        scale: ArrayLike | None = None,
+        *,
+        ratio: float | None = None,
+        hold: Mapping[str, float] | None = None,
+        **inputs: ArrayLike,
+    ) -> pd.DataFrame:
+        """Compare at points.
+
+        Parameters
+        ----------
+        scale : array_like, optional
+            Values of `along`, such as FLOP. Laws of params and tokens then take each recipe at
+            its own best split, or at ``ratio``.
+        ratio : float, optional
+            Tokens per parameter.
+        hold : mapping of str to float, optional
+            Values of the inputs that do not scale.
+        **inputs : array_like
+            Instead of ``scale``: one per input of the law, the same for every recipe. They
+            broadcast.
+
+        Returns
+        -------
+        DataFrame
+            One row a point and recipe other than the reference: `along` and the inputs,
+            ``recipe``, ``reference``, the target of both, ``difference`` (recipe less reference)
+            with ``_low`` and ``_high``, ``p_better`` (chance that the recipe's curve is better),
+            ``winner``, and ``extrapolation`` [decades beyond `today`].
+
+        Raises
+        ------
+        DataError
+            A value is missing, unknown or outside its domain.
+        PlanError
+            Neither a scale nor inputs, or both.
+
+        Examples
+        --------
+        >>> import scaling_laws as sl
+        >>> runs = sl.load_dataset("tiny_lm")
+        >>> worse = runs.assign(loss=1.05 * runs.loss)
+        >>> both = sl.compare({"new": runs, "old": worse}, law="chinchilla", draws=100)
+        >>> ahead = both.difference(params=1e7, tokens=1e9)
+        >>> bool((ahead.difference < 0).all())
+        True
+        """
+        if (scale is None) == (not inputs):
+            raise PlanError(
+                f"give either scale= (values of {self.along}) or one value for each of "
+                f"{self.path.inputs}."
+            )
+        if scale is not None:
+            at = _positive(self.along, scale)
+            points = self._points(at, self._path(ratio, hold))
+        else:
+            at, points = self._given(inputs)
+        return _difference(self, at, points)
+
+    def multiplier(
+        self,
+        scale: ArrayLike | None = None,
+        *,
+        ratio: float | None = None,
+        hold: Mapping[str, float] | None = None,
+    ) -> pd.DataFrame:
+        """How much more the reference needs for what a recipe reaches.
+
+        Parameters
+        ----------
+        scale : array_like, optional
+            Values of `along` spent on the recipe. Default: 1, 10, 30 and 100 times `today`.
+        ratio, hold
+            As `difference`.
+
+        Returns
+        -------
+        DataFrame
+            One row a scale and recipe other than the reference: `along`, ``recipe``,
+            ``reference``, ``multiplier`` with ``_low`` and ``_high``, and ``extrapolation``.
+            Above 1 the recipe is the better one, below 1 the reference; infinite where the
+            reference does not get there within 10,000 times the scale.
+
+        Notes
+        -----
+        Where recipes share floor and exponent :math:`\\alpha`, the multiplier is
+        :math:`((L_{ref} - L_\\infty) / (L - L_\\infty))^{1 / \\alpha}` at every budget.
+
+        Examples
+        --------
+        >>> import scaling_laws as sl
+        >>> fit = sl.fit(sl.load_dataset("tiny_lm"), "chinchilla", draws=100)
+        >>> same = sl.compare({"a": fit, "b": fit}).multiplier([1e12, 1e14])
+        >>> same.multiplier.round(6).tolist()
+        [1.0, 1.0]
+        """
+        asked = self.today * np.array(_AHEAD) if scale is None else _positive(self.along, scale)
+        path = self._path(ratio, hold)
+        grid = _grid(asked.min() * _REACH[0], asked.max() * _REACH[1], asked)
+        points = self._points(grid, path)
+        mean, drawn = self._signed(points)
+        at = np.searchsorted(grid, asked)
+        ref = self.names.index(self.reference)
+        log = np.log(grid)
+        rows = []
+        for i, name in enumerate(self.names):
+            if i == ref:
+                continue
+            best = np.exp(_equal(log, mean[ref], mean[i, at]) - log[at])
+            many = [
+                np.exp(_equal(log, r, o[at]) - log[at])
+                for r, o in zip(drawn[ref], drawn[i], strict=True)
+            ]
+            low, high = self._ends(np.array(many).reshape(-1, len(at)))
+            rows.append((name, {"multiplier": best, "multiplier_low": low, "multiplier_high": high}))
+        return self._frame(asked, rows)
+
+    def crossing(
+        self, *, ratio: float | None = None, hold: Mapping[str, float] | None = None
+    ) -> pd.DataFrame:
+        """Where a recipe and the reference change places.
+
+        Parameters
+        ----------
+        ratio, hold
+            As `difference`.
+
+        Returns
+        -------
+        DataFrame
+            One row a recipe other than the reference. ``crossing``: largest scale, from a
+            hundredth to 10,000 times `today`, at which they are equal, NaN where they never are;
+            ``crossing_low`` and ``crossing_high`` over the draws that cross; ``share`` of draws
+            that do; ``p_ahead``: share that cross beyond `today`; ``better_beyond``: who is
+            better in the end.
+
+        Examples
+        --------
+        >>> import scaling_laws as sl
+        >>> runs = sl.load_dataset("tiny_lm")
+        >>> worse = runs.assign(loss=1.05 * runs.loss)
+        >>> both = sl.compare({"new": runs, "old": worse}, law="chinchilla", draws=100)
+        >>> both.crossing().better_beyond.tolist()
+        ['new']
+        """
+        import pandas as pd
+
+        path = self._path(ratio, hold)
+        grid = _grid(self.today * _CROSSING[0], self.today * _CROSSING[1])
+        mean, drawn = self._signed(self._points(grid, path))
+        ref, log = self.names.index(self.reference), np.log(grid)
+        rows = []
+        for i, name in enumerate(self.names):
+            if i == ref:
+                continue
+            point = np.exp(_last_change(log, (mean[i] - mean[ref])[None]))[0]
+            many = np.exp(_last_change(log, drawn[i] - drawn[ref]))
+            crossed = many[np.isfinite(many)]
+            low, high = self._ends(crossed[:, None]) if len(crossed) else ([np.nan], [np.nan])
+            known = len(many) > 0
+            end = mean[i, -1] - mean[ref, -1]
+            rows.append(
+                {
+                    "recipe": name,
+                    "reference": self.reference,
+                    "crossing": point,
+                    "crossing_low": low[0],
+                    "crossing_high": high[0],
+                    "share": len(crossed) / len(many) if known else np.nan,
+                    "p_ahead": float(np.mean(many > self.today)) if known else np.nan,
+                    "better_beyond": name if end < 0 else self.reference if end > 0 else "neither",
+                }
+            )
+        return pd.DataFrame(rows)
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return a copy of `table`."""
+        return self.table.copy()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return a JSON-ready mapping: the table by row, the weights, the notes.
+
+        Examples
+        --------
+        >>> import json, scaling_laws as sl
+        >>> fit = sl.fit(sl.load_dataset("tiny_lm"), "chinchilla", draws=50)
+        >>> data = sl.compare({"a": fit, "b": fit}, pooling="apart").to_dict()
+        >>> json.loads(json.dumps(data))["weights"]
+        {'apart': 1.0}
+        """
+        return text.as_dict(self)
+
+    def __str__(self) -> str:
+        return text.as_text(self)
+
+    def __repr__(self) -> str:
+        return text.as_text(self)
+
+    def _repr_html_(self) -> str:
+        return text.as_html(self)
+
+    def _path(self, ratio: float | None, hold: Mapping[str, float] | None) -> Path:
+        if ratio is None and hold is None:
+            return self.path
+        return Path(self.along, self.path.inputs, ratio, dict(hold or self.path.hold))
+
+    def _points(self, scale: Array, path: Path) -> list[list[Array]]:
+        return [path.points(scale, curve, self.higher) for curve in self.gap.curves]
+
+    def _given(self, inputs: Mapping[str, ArrayLike]) -> tuple[Array, list[list[Array]]]:
+        wanted = self.path.inputs
+        for name in inputs:
+            if name not in wanted:
+                raise DataError(f"the laws have no input '{name}'.{suggest(name, wanted)} They "
+                                f"take {wanted}.")  # fmt: skip
+        lacking = [n for n in wanted if n not in inputs]
+        if lacking:
+            raise DataError(f"a point needs every input of the laws: {lacking} missing.")
+        values = [np.atleast_1d(check_values(n, inputs[n])) for n in wanted]
+        point = [np.asarray(v, dtype=float) for v in np.broadcast_arrays(*values)]
+        return self.gap.scale.of(point), [point] * len(self.names)
+
+    def _signed(self, points: Points) -> tuple[Array, Array]:
+        """Point and draws, lower is better: ``(recipes, n)`` and ``(recipes, k, n)``."""
+        sign = -1.0 if self.higher else 1.0
+        return sign * self.gap.mean(points), sign * self.gap.draws(points)
+
+    def _ends(self, drawn: Array) -> tuple[Array, Array]:
+        if not len(drawn):
+            nothing = np.full(drawn.shape[1], np.nan)
+            return nothing, nothing
+        tails = [0.5 * (1 - self.level), 0.5 * (1 + self.level)]
+        low, high = np.quantile(drawn, tails, axis=0, method="inverted_cdf")  # infinities stay
+        return low, high
+
+    def _frame(self, at: Array, rows: Sequence[tuple[str, dict[str, Any]]]) -> pd.DataFrame:
+        """One block of rows a recipe."""
+        import pandas as pd
+
+        beyond = np.maximum(np.log10(at / self.today), 0.0)
+        beyond = np.where(beyond > 1e-9, beyond, 0.0)
+        blocks = [
+            pd.DataFrame(
+                {self.along: at, "recipe": name, "reference": self.reference, **columns,
+                 "extrapolation": beyond}
+            )
+            for name, columns in rows
+        ]  # fmt: skip
+        return pd.concat(blocks, ignore_index=True)
+
+
+def _difference(comparison: Comparison, at: Array, points: Points) -> pd.DataFrame:
+    """Return the rows of `Comparison.difference`."""
+    self = comparison
+    mean, drawn = self.gap.mean(points), self.gap.draws(points)
+    ref, sign = self.names.index(self.reference), 1.0 if self.higher else -1.0
+    rows = []
+    for i, name in enumerate(self.names):
+        if i == ref:
+            continue
+        gap = mean[i] - mean[ref]
+        many = drawn[i] - drawn[ref]
+        low, high = self._ends(many)
+        chance = np.full(len(at), np.nan)
+        if len(many):
+            chance = np.mean(sign * many > 0, axis=0) + 0.5 * np.mean(many == 0, axis=0)
+        better = np.where(sign * gap > 0, name, self.reference)
+        columns = _inputs(self.path.inputs, self.along, points[i], points[ref])
+        columns |= {
+            self.target: mean[i],
+            f"{self.target}_reference": mean[ref],
+            "difference": gap,
+            "difference_low": low,
+            "difference_high": high,
+            "p_better": chance,
+            "winner": np.where(gap == 0, "neither", better),
+        }
+        rows.append((name, columns))
+    return self._frame(at, rows)
+
+
+def _inputs(
+    names: Sequence[str], along: str, own: Sequence[Array], other: Sequence[Array]
+) -> dict[str, Any]:
+    """Columns of the inputs; the reference's too where they differ."""
+    out: dict[str, Any] = {}
+    for name, a, b in zip(names, own, other, strict=True):
+        if name == along:
+            continue
+        out[name] = a
+        if not np.array_equal(a, b):
+            out[f"{name}_reference"] = b
+    return out
+
+
+def compare(
+    recipes: Mapping[str, Any],
+    *,
+    reference: str | None = None,
+    at: Mapping[str, ArrayLike] | None = None,
+    along: str | None = None,
+    ratio: float | None = None,
+    hold: Mapping[str, float] | None = None,
+    pooling: Pooling = "auto",
+    level: float = 0.9,
+    law_error: bool = True,
+    seed: int = 0,
+    law: Any = None,
+    target: str = "loss",
+    inputs: Sequence[str] | None = None,
+    columns: Mapping[str, str] | None = None,
+    cluster: str | None = None,
+    **options: Any,
+) -> Comparison:
+    """Compare recipes: who wins at scale, by how much, and how sure that is.
+
+    Parameters
+    ----------
+    recipes : mapping of str to Fit, or to table of runs
+        At least two, all of one kind. Tables need ``law``.
+    reference : str, optional
+        Recipe that the others are compared with. Default: the last.
+    at : mapping, optional
+        Points of `Comparison.table`: ``{"flops": [...]}`` (or another `along`), or one entry per
+        input. Default: 1, 10, 30 and 100 times the largest scale measured for all.
+    along : str, optional
+        What scale means. Default: ``"flops"`` for laws of params and tokens, else the first input.
+    ratio : float, optional
+        Tokens per parameter of laws of params and tokens. Default: each recipe at its own best.
+    hold : mapping of str to float, optional
+        Inputs that do not scale, for laws of others than params and tokens. Default: the largest
+        value measured for all.
+    pooling : {"auto", "today", "shared", "random", "apart"}
+        How the recipes' difference is extrapolated. ``"today"``: today's gap stays. ``"shared"``:
+        floors, exponents and shapes are the same. ``"random"``: they are shrunk towards common
+        ones, the more the less they differ. ``"apart"``: every fit as it is. ``"auto"`` weights
+        them by a rolling backtest of the gap, starting from weights that did best on open data.
+    level : float, default 0.9
+    law_error : bool, default True
+        Whether intervals include that gaps drift in ways no law foresees.
+    seed : int, default 0
+    law, target, inputs, columns, cluster, **options
+        For tables: as `scaling_laws.fit`.
+
+    Returns
+    -------
+    Comparison
+
+    Raises
+    ------
+    DataError
+        Tables that cannot be fitted, an unknown option, an impossible ``level`` or point.
+    PlanError
+        Fewer than two recipes, not fits, different targets or inputs, or no such reference.
+
+    Notes
+    -----
+    Draws are paired: a run that two recipes share has the same bootstrap weight in both, so what
+    they have in common cancels in the difference. Recipes are compared by the deviation of each
+    from their mean, on the scale of the residuals (logarithm of a loss). Partial pooling follows
+    [1]_; the gap's drift per e-fold of scale is learned from the backtest and a guess measured on
+    open recipe pairs.
+
+    References
+    ----------
+    .. [1] Gelman and Hill (2006), Data Analysis Using Regression and Multilevel Models, ch. 12.
+
+    Examples
+    --------
+    >>> import scaling_laws as sl
+    >>> runs = sl.load_dataset("tiny_lm")
+    >>> worse = runs.assign(loss=1.05 * runs.loss)
+    >>> both = sl.compare({"new": runs, "old": worse}, law="chinchilla", draws=100)
+    >>> both.difference([1e13]).winner.tolist()
+    ['new']
+    >>> bool((both.multiplier().multiplier > 1).all())
+    True
+    """
+    level = check_level(level)
+    arms = gather(recipes, law, target, inputs, columns, cluster, seed, options)
+    chosen = arms.names[-1] if reference is None else reference
+    if chosen not in arms.names:
+        raise PlanError(
+            f"reference={reference!r} is not among the recipes.{suggest(str(reference), arms.names)}"
+            f" They are {', '.join(arms.names)}."
+        )
+    name = _along(arms, along)
+    gap, rows, notes = arms.gap(name, pooling, law_error=law_error, seed=seed)
+    path = Path(name, arms.inputs, ratio, _held(arms, name, hold))
+    return _finished(arms, chosen, gap, path, level, rows, notes, at)
+
+
+def _finished(
+    arms: Arms,
+    reference: str,
+    gap: Gap,
+    path: Path,
+    level: float,
+    rows: Sequence[Mapping[str, Any]],
+    notes: Sequence[Note],
+    at: Mapping[str, ArrayLike] | None,
+) -> Comparison:
+    import pandas as pd
+    from dataclasses import replace
+
+    empty = Comparison(
+        names=arms.names,
+        reference=reference,
+        target=arms.target,
+        higher=arms.higher,
+        along=path.scale,
+        level=level,
+        weights=dict(gap.weights),
+        backtest=pd.DataFrame(rows, columns=["cut", "distance", "runs", *gap.weights]),
+        table=pd.DataFrame(),
+        notes=tuple(notes),
+        gap=gap,
+        path=path,
+    )
+    if at is None:
+        table = empty.difference(gap.today * np.array(_AHEAD))
+    elif set(at) == {path.scale} and set(at) != set(path.inputs):
+        table = empty.difference(at[path.scale])
+    else:
+        table = empty.difference(**at)
+    return replace(empty, table=table)
+
+
+def _along(arms: Arms, along: str | None) -> str:
+    joint = set(arms.inputs) == {"params", "tokens"}
+    known = (*(("flops",) if joint else ()), *arms.inputs)
+    if along is None:
+        return known[0]
+    if along not in known:
+        raise PlanError(
+            f"along={along!r} is nothing these recipes scale in.{suggest(along, known)} Use one "
+            f"of {', '.join(known)}."
+        )
+    return along
+
+
+def _held(arms: Arms, along: str, hold: Mapping[str, float] | None) -> dict[str, float]:
+    """Inputs that do not scale, at the largest value measured for every recipe."""
+    if along not in arms.inputs:
+        return {}
+    held = {
+        n: min(c.ranges[n][1] for c in arms.contenders) for n in arms.inputs if n != along
+    }
+    for name, value in (hold or {}).items():
+        if name not in held:
+            raise PlanError(f"hold= names '{name}', which is not one of {tuple(held)}.")
+        held[name] = float(check_values(name, value))
+    return held
+
+
+def _positive(name: str, values: ArrayLike) -> Array:
+    return np.atleast_1d(check_values(name, values, "positive"))
+
+
+def _grid(low: float, high: float, extra: Array | None = None) -> Array:
+    count = int(np.ceil(np.log(high / low) / _STEP)) + 1
+    grid = np.geomspace(low, high, count)
+    return grid if extra is None else np.union1d(grid, extra)
+
+
+def _equal(log: Array, curve: Array, wanted: Array) -> Array:
+    """Where a falling curve first takes the wanted values; infinite of either sign if nowhere."""
+    falling = np.minimum.accumulate(curve)
+    found = np.interp(-wanted, -falling, log)
+    found = np.where(wanted < falling[-1], np.inf, found)
+    return np.asarray(np.where(wanted > falling[0], -np.inf, found))
+
+
+def _last_change(log: Array, gaps: Array) -> Array:
+    """Where each gap ``(k, n)`` changes sign for the last time; NaN if it never does."""
+    sign = np.sign(gaps)
+    changes = sign[:, 1:] * sign[:, :-1] < 0
+    ever = changes.any(axis=1)
+    at = changes.shape[1] - 1 - np.argmax(changes[:, ::-1], axis=1)
+    rows = np.arange(len(gaps))
+    before, after = gaps[rows, at], gaps[rows, at + 1]
+    with np.errstate(all="ignore"):
+        found = log[at] + (log[at + 1] - log[at]) * before / (before - after)
+    return np.where(ever, found, np.nan)
