@@ -160,7 +160,9 @@ def _marin() -> Iterator[Pair]:
         matched = pd.DataFrame(
             {"axis": shared, "first": labels[0][shared].array, "second": labels[1][shared].array}
         )
-        yield Pair(f"{a} / {b}", "marin", "chinchilla", ("params", "tokens"), first, second, matched)
+        yield Pair(
+            f"{a} / {b}", "marin", "chinchilla", ("params", "tokens"), first, second, matched
+        )
 
 
 def _sft() -> Iterator[Pair]:

@@ -16,6 +16,7 @@ from scaling_laws.planning.gap import (
     DRIFT,
     IDEAS,
     Gap,
+    Idea,
     Lens,
     Measured,
     Scale,
@@ -284,7 +285,9 @@ def _doubts(recipes: Mapping[str, Any]) -> tuple[Note, ...]:
     if not doubted:
         return ()
     listed = "; ".join(f"{n}: {', '.join(codes)}" for n, codes in doubted.items())
-    return (Note("doubted_fits", "warning", f"fits with warnings of their own ({listed})", doubted),)
+    return (
+        Note("doubted_fits", "warning", f"fits with warnings of their own ({listed})", doubted),
+    )
 
 
 def _pooled(
@@ -300,9 +303,7 @@ def _pooled(
     return {n: tuple(c) for n, c in found.items() if n != "apart"}
 
 
-def _unanchored(curves: tuple[Predictions, ...], count: int) -> dict[str, Any]:
-    from scaling_laws.planning.gap import Idea
-
+def _unanchored(curves: tuple[Predictions, ...], count: int) -> dict[str, Idea]:
     nothing = np.zeros(len(curves))
     return {"apart": Idea(curves, nothing, np.zeros((len(curves), count)))}
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -26,6 +26,7 @@ Pooling = Literal["auto", "today", "shared", "random", "apart"]
 _AHEAD = (1.0, 10.0, 30.0, 100.0)  # times the largest common scale, where no point is asked for
 _STEP = 0.05  # in the logarithm of scale, of the grid that curves are inverted on
 _REACH = (1e-4, 1e4)  # times the scales asked for, within which an equal is looked for
+_ROUNDING = 1e-9  # relative gap that counts as none
 _CROSSING = (1e-2, 1e4)  # times today's scale, within which crossings are looked for
 
 
@@ -86,26 +87,24 @@ class Comparison:
 
     def difference(
         self,
-        scale: ArrayLike | None = None,
         *,
         ratio: float | None = None,
         hold: Mapping[str, float] | None = None,
-        **inputs: ArrayLike,
+        **quantities: ArrayLike,
     ) -> pd.DataFrame:
         """Compare at points.
 
         Parameters
         ----------
-        scale : array_like, optional
-            Values of `along`, such as FLOP. Laws of params and tokens then take each recipe at
-            its own best split, or at ``ratio``.
         ratio : float, optional
-            Tokens per parameter.
+            Tokens per parameter, where only compute is given. Default: as in `compare`.
         hold : mapping of str to float, optional
-            Values of the inputs that do not scale.
-        **inputs : array_like
-            Instead of ``scale``: one per input of the law, the same for every recipe. They
-            broadcast.
+            Values of the inputs that do not scale. Default: as in `compare`.
+        **quantities : array_like
+            Scale alone, such as ``flops=[1e21, 1e22]``: laws of params and tokens then take each
+            recipe at its own best split, or at ``ratio``. Or one entry for every input of the
+            law, the same point for every recipe; they broadcast. Default: 1, 10, 30 and 100 times
+            `today`.
 
         Returns
         -------
@@ -120,7 +119,7 @@ class Comparison:
         DataError
             A value is missing, unknown or outside its domain.
         PlanError
-            Neither a scale nor inputs, or both.
+            ``ratio`` or ``hold`` does not suit the laws.
 
         Examples
         --------
@@ -132,33 +131,29 @@ class Comparison:
         >>> bool((ahead.difference < 0).all())
         True
         """
-        if (scale is None) == (not inputs):
-            raise PlanError(
-                f"give either scale= (values of {self.along}) or one value for each of "
-                f"{self.path.inputs}."
-            )
-        if scale is not None:
-            at = _positive(self.along, scale)
+        if not quantities or set(quantities) == {self.along}:
+            at = self._asked(quantities)
             points = self._points(at, self._path(ratio, hold))
         else:
-            at, points = self._given(inputs)
+            at, points = self._given(quantities)
         return _difference(self, at, points)
 
     def multiplier(
         self,
-        scale: ArrayLike | None = None,
         *,
         ratio: float | None = None,
         hold: Mapping[str, float] | None = None,
+        **scale: ArrayLike,
     ) -> pd.DataFrame:
-        """How much more the reference needs for what a recipe reaches.
+        r"""How much more the reference needs for what a recipe reaches.
 
         Parameters
         ----------
-        scale : array_like, optional
-            Values of `along` spent on the recipe. Default: 1, 10, 30 and 100 times `today`.
         ratio, hold
             As `difference`.
+        **scale : array_like
+            Values of `along` spent on the recipe, such as ``flops=[1e21, 1e22]``. Default: 1, 10,
+            30 and 100 times `today`.
 
         Returns
         -------
@@ -170,18 +165,18 @@ class Comparison:
 
         Notes
         -----
-        Where recipes share floor and exponent :math:`\\alpha`, the multiplier is
-        :math:`((L_{ref} - L_\\infty) / (L - L_\\infty))^{1 / \\alpha}` at every budget.
+        Where recipes share floor and exponent :math:`\alpha`, the multiplier is
+        :math:`((L_{ref} - L_\infty) / (L - L_\infty))^{1 / \alpha}` at every budget.
 
         Examples
         --------
         >>> import scaling_laws as sl
         >>> fit = sl.fit(sl.load_dataset("tiny_lm"), "chinchilla", draws=100)
-        >>> same = sl.compare({"a": fit, "b": fit}).multiplier([1e12, 1e14])
+        >>> same = sl.compare({"a": fit, "b": fit}).multiplier(flops=[1e12, 1e14])
         >>> same.multiplier.round(6).tolist()
         [1.0, 1.0]
         """
-        asked = self.today * np.array(_AHEAD) if scale is None else _positive(self.along, scale)
+        asked = self._asked(scale)
         path = self._path(ratio, hold)
         grid = _grid(asked.min() * _REACH[0], asked.max() * _REACH[1], asked)
         points = self._points(grid, path)
@@ -199,7 +194,9 @@ class Comparison:
                 for r, o in zip(drawn[ref], drawn[i], strict=True)
             ]
             low, high = self._ends(np.array(many).reshape(-1, len(at)))
-            rows.append((name, {"multiplier": best, "multiplier_low": low, "multiplier_high": high}))
+            rows.append(
+                (name, {"multiplier": best, "multiplier_low": low, "multiplier_high": high})
+            )
         return self._frame(asked, rows)
 
     def crossing(
@@ -240,12 +237,13 @@ class Comparison:
         for i, name in enumerate(self.names):
             if i == ref:
                 continue
-            point = np.exp(_last_change(log, (mean[i] - mean[ref])[None]))[0]
-            many = np.exp(_last_change(log, drawn[i] - drawn[ref]))
+            gap = _exact(mean[i] - mean[ref], mean[ref])
+            point = np.exp(_last_change(log, gap[None]))[0]
+            many = np.exp(_last_change(log, _exact(drawn[i] - drawn[ref], drawn[ref])))
             crossed = many[np.isfinite(many)]
             low, high = self._ends(crossed[:, None]) if len(crossed) else ([np.nan], [np.nan])
             known = len(many) > 0
-            end = mean[i, -1] - mean[ref, -1]
+            end = gap[-1]
             rows.append(
                 {
                     "recipe": name,
@@ -285,6 +283,17 @@ class Comparison:
 
     def _repr_html_(self) -> str:
         return text.as_html(self)
+
+    def _asked(self, scale: Mapping[str, ArrayLike]) -> Array:
+        """Return the scales asked for, or those shown where none was."""
+        if not scale:
+            return self.today * np.array(_AHEAD)
+        if set(scale) != {self.along}:
+            raise PlanError(
+                f"these recipes scale along '{self.along}', got {sorted(scale)}. Give "
+                f"{self.along}=..., or compare(..., along=...)."
+            )
+        return np.atleast_1d(check_values(self.along, scale[self.along], "positive"))
 
     def _path(self, ratio: float | None, hold: Mapping[str, float] | None) -> Path:
         if ratio is None and hold is None:
@@ -345,8 +354,8 @@ def _difference(comparison: Comparison, at: Array, points: Points) -> pd.DataFra
     for i, name in enumerate(self.names):
         if i == ref:
             continue
-        gap = mean[i] - mean[ref]
-        many = drawn[i] - drawn[ref]
+        gap = _exact(mean[i] - mean[ref], mean[ref])
+        many = _exact(drawn[i] - drawn[ref], drawn[ref])
         low, high = self._ends(many)
         chance = np.full(len(at), np.nan)
         if len(many):
@@ -458,7 +467,7 @@ def compare(
     >>> runs = sl.load_dataset("tiny_lm")
     >>> worse = runs.assign(loss=1.05 * runs.loss)
     >>> both = sl.compare({"new": runs, "old": worse}, law="chinchilla", draws=100)
-    >>> both.difference([1e13]).winner.tolist()
+    >>> both.difference(flops=1e13).winner.tolist()
     ['new']
     >>> bool((both.multiplier().multiplier > 1).all())
     True
@@ -468,8 +477,8 @@ def compare(
     chosen = arms.names[-1] if reference is None else reference
     if chosen not in arms.names:
         raise PlanError(
-            f"reference={reference!r} is not among the recipes.{suggest(str(reference), arms.names)}"
-            f" They are {', '.join(arms.names)}."
+            f"reference={reference!r} is not a recipe.{suggest(str(reference), arms.names)} They "
+            f"are {', '.join(arms.names)}."
         )
     name = _along(arms, along)
     gap, rows, notes = arms.gap(name, pooling, law_error=law_error, seed=seed)
@@ -488,7 +497,6 @@ def _finished(
     at: Mapping[str, ArrayLike] | None,
 ) -> Comparison:
     import pandas as pd
-    from dataclasses import replace
 
     empty = Comparison(
         names=arms.names,
@@ -504,18 +512,13 @@ def _finished(
         gap=gap,
         path=path,
     )
-    if at is None:
-        table = empty.difference(gap.today * np.array(_AHEAD))
-    elif set(at) == {path.scale} and set(at) != set(path.inputs):
-        table = empty.difference(at[path.scale])
-    else:
-        table = empty.difference(**at)
+    table = empty.difference(**dict(at or {}))
     return replace(empty, table=table)
 
 
 def _along(arms: Arms, along: str | None) -> str:
     joint = set(arms.inputs) == {"params", "tokens"}
-    known = (*(("flops",) if joint else ()), *arms.inputs)
+    known = [*(["flops"] if joint else []), *arms.inputs]
     if along is None:
         return known[0]
     if along not in known:
@@ -530,9 +533,7 @@ def _held(arms: Arms, along: str, hold: Mapping[str, float] | None) -> dict[str,
     """Inputs that do not scale, at the largest value measured for every recipe."""
     if along not in arms.inputs:
         return {}
-    held = {
-        n: min(c.ranges[n][1] for c in arms.contenders) for n in arms.inputs if n != along
-    }
+    held = {n: min(c.ranges[n][1] for c in arms.contenders) for n in arms.inputs if n != along}
     for name, value in (hold or {}).items():
         if name not in held:
             raise PlanError(f"hold= names '{name}', which is not one of {tuple(held)}.")
@@ -540,8 +541,9 @@ def _held(arms: Arms, along: str, hold: Mapping[str, float] | None) -> dict[str,
     return held
 
 
-def _positive(name: str, values: ArrayLike) -> Array:
-    return np.atleast_1d(check_values(name, values, "positive"))
+def _exact(gap: Array, size: Array) -> Array:
+    """Gaps with those that are only rounding set to zero."""
+    return np.where(np.abs(gap) <= _ROUNDING * np.abs(size), 0.0, gap)
 
 
 def _grid(low: float, high: float, extra: Array | None = None) -> Array:

@@ -119,7 +119,9 @@ class Factors:
         rest = "".join(f"<p>{html.escape(line)}</p>" for line in self._verdicts())
         notes = "".join(f"<p>{html.escape(str(n))}</p>" for n in self.notes)
         title = html.escape(self._title())
-        return f"<p><b>{title}</b></p>{self.table.to_html(float_format='{:.3g}'.format)}{rest}{notes}"
+        return (
+            f"<p><b>{title}</b></p>{self.table.to_html(float_format='{:.3g}'.format)}{rest}{notes}"
+        )
 
     def _title(self) -> str:
         point = ", ".join(f"{k}={v:.4g}" for k, v in self.at.items())
@@ -132,7 +134,7 @@ class Factors:
         return [*table.split("\n"), *self._verdicts()]
 
     def _verdicts(self) -> list[str]:
-        share = self.table.loc[self.bottleneck, "p_bottleneck"]
+        share = float(self.table["p_bottleneck"].to_dict()[self.bottleneck])
         sure = f" (in {share:.0%} of draws)" if np.isfinite(share) else ""
         out = [f"bottleneck: {self.bottleneck}{sure}"]
         if self.regime is not None:
@@ -266,6 +268,7 @@ def _measures(
         above, below = y[:, 1 : 2 * count : 2], y[:, 2 : 2 * count + 1 : 2]
         far = y[:, 2 * count + 1 :].reshape(len(y), count + 1, 3)
         limits = _settled(far, np.abs(value)[:, None])
+        limits[np.abs(limits) < _EXACT * np.abs(value)[:, None]] = 0.0
         limit = limits[:, -1]
         slope = (above - below) / (2 * _STEP)
         positive = bool((y[:, : 2 * count + 1] > 0).all())
@@ -294,7 +297,7 @@ def _strength(measures: Mapping[str, Array], higher: bool) -> Array:
     steep = steep / np.maximum(np.abs(steep).max(axis=1, keepdims=True), 1e-300)
     share = measures["share"]
     known = np.isfinite(share).all(axis=1, keepdims=True)
-    return np.where(known, np.round(share / _TIE) * _TIE, 0.0) + _TIE * 0.4 * steep
+    return np.asarray(np.where(known, np.round(share / _TIE) * _TIE, 0.0) + _TIE * 0.4 * steep)
 
 
 def _table(

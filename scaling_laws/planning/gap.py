@@ -156,13 +156,12 @@ class Gap:
         """Which idea each draw follows."""
         shares = np.cumsum([self.weights[n] for n in self.ideas])
         uniform = keyed_uniforms(_PICK, 0, self.count, self.seed)[:, 0]
-        return np.minimum(np.searchsorted(shares, uniform * shares[-1]), len(shares) - 1)
+        found = np.searchsorted(shares, uniform * shares[-1])
+        return np.asarray(np.minimum(found, len(shares) - 1), dtype=np.intp)
 
     def _drifted(self, points: Points) -> Array:
         """What no idea foresees ``(recipes, k, n)``: grows with the distance from today."""
-        normal = np.array(
-            [keyed_normals(f"recipe {n}", self.count, self.seed) for n in self.names]
-        )
+        normal = np.array([keyed_normals(f"recipe {n}", self.count, self.seed) for n in self.names])
         normal = (normal - normal.mean(axis=0)) / np.sqrt(2.0)  # differences have variance one
         distance = np.mean([_beyond(self.scale.of(x), self.today) for x in points], axis=0)
         return np.asarray(self.drift * normal[..., None] * distance)
@@ -189,7 +188,7 @@ def _deviation(idea: Idea, lens: Lens, points: Points) -> Array:
     if idea.curves is None:
         return np.broadcast_to(idea.anchor[:, None], shape)
     values = _means(idea.curves, lens, points)
-    return values - values.mean(axis=0) + idea.anchor[:, None]
+    return np.asarray(values - values.mean(axis=0) + idea.anchor[:, None])
 
 
 def _deviation_draws(idea: Idea, lens: Lens, points: Points, count: int) -> Array:
@@ -198,7 +197,7 @@ def _deviation_draws(idea: Idea, lens: Lens, points: Points, count: int) -> Arra
     if idea.curves is None:
         return np.broadcast_to(idea.anchor_draws[..., None], shape)
     values = _drawn(idea.curves, lens, points, count)
-    return values - values.mean(axis=0) + idea.anchor_draws[..., None]
+    return np.asarray(values - values.mean(axis=0) + idea.anchor_draws[..., None])
 
 
 # --- today's gap ---------------------------------------------------------------------------------
@@ -313,9 +312,7 @@ def gap_backtest(recipes: Recipes, measured: Measured) -> list[dict[str, Any]]:
     for cut in _cuts(measured):
         past = measured.below(cut)
         try:
-            fitted: dict[str, Any] = Recipes(
-                recipes.family, past.runs, recipes.settings
-            ).curves()
+            fitted: dict[str, Any] = Recipes(recipes.family, past.runs, recipes.settings).curves()
         except (DataError, FitError):
             continue
         level = fitted.pop("apart")

@@ -75,7 +75,7 @@ class Path:
 
     def _best(self, scale: Array, curve: Predictions, higher: bool) -> Array:
         """Tokens per parameter of the best split of each budget, by a search and a parabola."""
-        grid = np.linspace(*np.log(_SPAN), _SIZES)
+        grid = np.linspace(np.log(_SPAN[0]), np.log(_SPAN[1]), _SIZES)
         params = np.sqrt(scale[:, None] / (_KAPPA * np.exp(grid)))
         named = {"params": params, "tokens": scale[:, None] / (_KAPPA * params)}
         flat = curve.mean([named[n].ravel() for n in self.inputs]).reshape(params.shape)

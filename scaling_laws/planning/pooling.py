@@ -43,9 +43,7 @@ class Curve:
         """Return draws of the curve ``(k, n)``."""
         del parts
         value = self.family.evaluate(inputs, [c[:, None] for c in self.coef.T])
-        return np.broadcast_to(
-            np.asarray(value, dtype=float), (len(self.coef), len(inputs[0]))
-        )
+        return np.broadcast_to(np.asarray(value, dtype=float), (len(self.coef), len(inputs[0])))
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,12 +157,23 @@ def pooled_family(base: LawFamily, count: int, common: Sequence[str]) -> LawFami
         coefficients += [c] if c.name in common else numbered
     names = tuple(c.name for c in coefficients)
     columns = [_columns(base, names, i) for i in range(count)]
-    inputs = len(base.inputs)
+    inputs, plain = len(base.inputs), replace(base, increasing=False)
+
+    def chosen(args: Sequence[Any]) -> list[Any]:
+        recipe, coef = args[inputs], args[inputs + 1 :]
+        return [_chosen(recipe, [coef[c[j]] for c in columns]) for j in range(len(columns[0]))]
 
     def function(*args: Any) -> Any:
-        recipe, coef = args[inputs], args[inputs + 1 :]
-        own = [_chosen(recipe, [coef[c[j]] for c in columns]) for j in range(len(columns[0]))]
-        return base.function(*args[:inputs], *own)
+        return base.function(*args[:inputs], *chosen(args))
+
+    def value_and_jacobian(*args: Any) -> tuple[Any, list[Any]]:
+        value, own = plain.evaluate_with_jacobian(args[:inputs], chosen(args))
+        out: list[Any] = [0.0] * len(names)
+        for i, positions in enumerate(columns):
+            of_recipe = np.where(args[inputs] == i + 1.0, 1.0, 0.0)
+            for k, column in zip(positions, own, strict=True):
+                out[k] = out[k] + of_recipe * column
+        return value, out
 
     def rescale(coef: Mapping[str, Any], factors: Sequence[float]) -> dict[str, Any]:
         out: dict[str, Any] = {}
@@ -178,6 +187,7 @@ def pooled_family(base: LawFamily, count: int, common: Sequence[str]) -> LawFami
     return LawFamily(
         name=f"{base.name} of several recipes",
         function=function,
+        value_and_jacobian=value_and_jacobian,
         inputs=(*base.inputs, _RECIPE),
         coefficients=tuple(coefficients),
         rescale=rescale if base.rescale else None,
