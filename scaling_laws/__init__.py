@@ -30,10 +30,15 @@ if TYPE_CHECKING:
     from scaling_laws.errors import Note as Note
     from scaling_laws.errors import PlanError as PlanError
     from scaling_laws.errors import ScalingLawError as ScalingLawError
+    from scaling_laws.fitting.diagnostics import Diagnosis as Diagnosis
+    from scaling_laws.fitting.diagnostics import diagnose as diagnose
     from scaling_laws.fitting.fitter import Fitter as Fitter
     from scaling_laws.fitting.fitter import fit as fit
+    from scaling_laws.fitting.groups import GroupedFit as GroupedFit
     from scaling_laws.fitting.result import Fit as Fit
     from scaling_laws.fitting.result import load as load
+    from scaling_laws.fitting.selection import Selection as Selection
+    from scaling_laws.fitting.selection import select as select
     from scaling_laws.inference.backtest import backtest as backtest
     from scaling_laws.laws import published as published
     from scaling_laws.laws.family import Coefficient as Coefficient
@@ -71,10 +76,15 @@ _HOME = {
     "Note": "scaling_laws.errors",
     "PlanError": "scaling_laws.errors",
     "ScalingLawError": "scaling_laws.errors",
+    "Diagnosis": "scaling_laws.fitting.diagnostics",
+    "diagnose": "scaling_laws.fitting.diagnostics",
     "Fitter": "scaling_laws.fitting.fitter",
     "fit": "scaling_laws.fitting.fitter",
+    "GroupedFit": "scaling_laws.fitting.groups",
     "Fit": "scaling_laws.fitting.result",
     "load": "scaling_laws.fitting.result",
+    "Selection": "scaling_laws.fitting.selection",
+    "select": "scaling_laws.fitting.selection",
     "backtest": "scaling_laws.inference.backtest",
     "Coefficient": "scaling_laws.laws.family",
     "Law": "scaling_laws.laws.family",

@@ -17,8 +17,8 @@ import numpy as np
 
 import scaling_laws as sl
 from scaling_laws.errors import DataError, ScalingLawError, suggest
+from scaling_laws.fitting.held_out import HeldOut, predict_held_out
 from scaling_laws.inference.interval import check_level
-from scaling_laws.reporting import HeldOut, predict_held_out
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,11 +28,12 @@ if TYPE_CHECKING:
 _HELD_OUT_ABOVE = 0.1  # of the largest compute
 _AHEAD = (10.0, 100.0)
 _BUNDLED, _UNIT = "tiny_lm", "nats/byte"
-_CANDIDATES = ("chinchilla", "coupled")
+_SELECT = "select"
 _EPILOG = """\
-Without TABLE: the bundled runs, and of the laws chinchilla and coupled the one that backtests
-better. Runs above a tenth of the largest compute are held out, predicted and compared; then the
-law is fitted to all runs. Exit status: 0 done, 2 something is wrong with the request or the data.
+Without TABLE: the bundled runs. Without --law: laws are weighed by backtests and predict together,
+and the heaviest one is reported as the fit. Runs above a tenth of the largest compute are held out,
+predicted and compared; then all runs are fitted. Exit status: 0 done, 2 something is wrong with the
+request or the data.
 """
 
 
@@ -76,7 +77,7 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("table", nargs="?", help="runs: .csv, .json, .jsonl or .parquet")
     add("--columns", default="", help="your names, for example params=N,tokens=D,loss=val_loss")
-    add("--law", default="chinchilla", help="name of the law (default: %(default)s)")
+    add("--law", default=_SELECT, help="name of one law (default: several, by backtest)")
     add("--inputs", default="", help="inputs to bind the law to, for example samples")
     add("--target", default="loss", help="measured quantity (default: %(default)s)")
     add(
@@ -99,6 +100,7 @@ class _Outcome:
     """What a run of the command found; prints as the summary."""
 
     fit: sl.Fit
+    selection: sl.Selection | None
     held_out: HeldOut | None
     backtest: Backtest | None
     plan: sl.Plan | None
@@ -106,7 +108,8 @@ class _Outcome:
     remarks: tuple[str, ...]
 
     def __str__(self) -> str:
-        lines = [str(self.fit), *self.remarks]
+        lines = [] if self.selection is None else [str(self.selection)]
+        lines += [str(self.fit), *self.remarks]
         if self.backtest is not None:
             table = self.backtest.table
             lines.append(
@@ -122,6 +125,7 @@ class _Outcome:
         return {
             "law": self.fit.law.to_dict(),
             "target": self.fit.target,
+            "weights": None if self.selection is None else self.selection.weights,
             "stderr": _finite(self.fit.stderr),
             "noise": _finite({"noise": self.fit.noise})["noise"],
             "trusted": self.fit.trusted,
@@ -153,14 +157,16 @@ def _job(options: argparse.Namespace) -> _Outcome:
     asked: dict[str, Any] = {"target": options.target, "seed": options.seed, "draws": options.draws}
     names = [n.strip() for n in options.inputs.split(",") if n.strip()]
     asked["inputs"] = names or None
-    fit = sl.fit(runs, options.law, columns=_columns(options.columns), **asked)
+    columns = _columns(options.columns)
     remarks: list[str] = []
+    selection = None
+    if options.law == _SELECT:
+        selection = sl.select(runs, columns=columns, **asked)
+        fit = _heaviest(selection)
+    else:
+        fit = sl.fit(runs, options.law, columns=columns, **asked)
     train, test = _split(fit)
-    if bundled and options.law == "chinchilla":
-        law, why = _better_law(train)
-        remarks.append(why)
-        fit = fit if law == options.law else sl.fit(runs, law, **asked)
-    held_out = _check(fit, train, test, options.level, remarks)
+    held_out = _check(fit, selection, train, test, options.level, remarks)
     back = _backtest(fit, remarks)
     page = sl.report(
         fit,
@@ -168,11 +174,12 @@ def _job(options: argparse.Namespace) -> _Outcome:
         budgets=options.budget,
         backtest=back,
         held_out=held_out,
+        selection=selection,
         level=options.level,
         unit=_UNIT if bundled and options.target == "loss" else None,
         remarks=remarks,
     )
-    return _Outcome(fit, held_out, back, _plan(fit, options), page, tuple(remarks))
+    return _Outcome(fit, selection, held_out, back, _plan(fit, options), page, tuple(remarks))
 
 
 def _split(fit: sl.Fit) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -185,38 +192,36 @@ def _split(fit: sl.Fit) -> tuple[pd.DataFrame, pd.DataFrame]:
     return rows[small], rows[~small]
 
 
-def _better_law(train: pd.DataFrame) -> tuple[str, str]:
-    """Choose between the candidates by their backtest on the training runs alone."""
-    score = {
-        law: float(np.exp(np.log(sl.backtest(train, law, along="flops").table.error).mean()))
-        for law in _CANDIDATES
-    }
-    best = min(score, key=lambda law: score[law])
-    scores = ", ".join(f"{law} {error:.2%}" for law, error in score.items())
-    return best, (
-        f"Law {best}, chosen on the training runs alone: lower geometric mean of its backtest "
-        f"errors ({scores})."
-    )
+def _heaviest(selection: sl.Selection) -> sl.Fit:
+    """Fit of the law that weighs most, all runs counting alike."""
+    law = next(iter(selection.weights))
+    family = next(f for f in selection.families if f.name == law)
+    options = sl.Fitter(draws=selection.selector.draws, seed=selection.selector.seed)
+    return options.fit_checked(selection.runs, family)
 
 
 def _check(
     fit: sl.Fit,
+    selection: sl.Selection | None,
     train: pd.DataFrame,
     test: pd.DataFrame,
     level: float,
     remarks: list[str],
 ) -> HeldOut | None:
-    """Fit the small runs alone and predict the others."""
+    """Fit, or select among laws for, the small runs alone and predict the others."""
+    asked: dict[str, Any] = {
+        "target": fit.target,
+        "weights": "weight",
+        "cluster": "cluster",
+        "seed": fit.fitter.seed,
+        "draws": fit.fitter.draws,
+    }
     try:
-        small = sl.fit(
-            train,
-            fit.law.family,
-            target=fit.target,
-            weights="weight",
-            cluster="cluster",
-            seed=fit.fitter.seed,
-            draws=fit.fitter.draws,
-        )
+        small: sl.Fit | sl.Selection
+        if selection is None:
+            small = sl.fit(train, fit.law.family, **asked)
+        else:
+            small = sl.select(train, selection.families, inputs=fit.law.inputs, **asked)
         checked = predict_held_out(small, test, level=level)
     except ScalingLawError as error:
         remarks.append(f"Not checked on held-out runs: {error}")

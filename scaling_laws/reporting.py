@@ -14,8 +14,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from scaling_laws.errors import DataError, Note, PlanError
+from scaling_laws.fitting.held_out import HeldOut, predict_held_out
 from scaling_laws.fitting.text import plain_formula, rounded
 from scaling_laws.inference.interval import check_level
+from scaling_laws.laws.combined import NAME as COMBINED
 from scaling_laws.planning.planner import Planner
 from scaling_laws.quantities import quantity
 
@@ -24,114 +26,18 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from scaling_laws.fitting.result import Fit
+    from scaling_laws.fitting.selection import Selection
     from scaling_laws.inference.backtest import Backtest
 
 _MARK = "<!-- written by scaling_laws.report -->"
-_TABLES = ("coefficients.csv", "predictions.csv", "held_out.csv", "backtest.csv", "plan.csv")
+_TABLES = (
+    "coefficients.csv", "predictions.csv", "held_out.csv", "backtest.csv", "plan.csv", "parts.csv",
+)  # fmt: skip
 _FIGURES = ("fit", "contour", "frontier", "residuals", "held_out", "backtest")
 _WIDTH, _HEIGHT, _DPI = 4.8, 3.6, 160
 _SHOWN = 30  # rows of a table in the text; the CSV holds all
 _LIBRARIES = ("numpy", "scipy", "pandas", "lmfit", "matplotlib")
 _AHEAD = (10.0, 100.0)  # times the largest measured: what to plan for unless told
-
-
-@dataclass(frozen=True)
-class HeldOut:
-    """How well runs that the fit did not see were predicted.
-
-    Parameters
-    ----------
-    table : DataFrame
-        One row a run, with ``actual``, ``predicted``, ``low``, ``high``.
-    level : float
-        Mass of the intervals.
-
-    Examples
-    --------
-    >>> import pandas as pd
-    >>> table = pd.DataFrame(
-    ...     {"actual": [2.0, 4.0], "predicted": [2.1, 4.0], "low": [2.05, 3.9], "high": [2.2, 4.1]}
-    ... )
-    >>> print(HeldOut(table, 0.9))
-    mean |error| 2.5 %; 1 of 2 runs inside the 90 % interval
-    """
-
-    table: pd.DataFrame
-    level: float
-
-    @property
-    def relative(self) -> bool:
-        """Whether errors are ratios: every measured value is positive."""
-        return bool((self.table["actual"] > 0).all())
-
-    @property
-    def errors(self) -> pd.Series[float]:
-        """Signed error of each run: predicted / measured - 1, or the difference."""
-        difference = self.table["predicted"] - self.table["actual"]
-        return difference / self.table["actual"] if self.relative else difference
-
-    @property
-    def error(self) -> float:
-        """Mean of the absolute errors."""
-        return float(self.errors.abs().mean())
-
-    @property
-    def inside(self) -> int:
-        """How many runs lie inside their interval."""
-        actual = self.table["actual"]
-        return int(((self.table["low"] <= actual) & (actual <= self.table["high"])).sum())
-
-    def __str__(self) -> str:
-        error = f"{100 * self.error:.3g} %" if self.relative else f"{self.error:.3g}"
-        if self.table["low"].isna().any():
-            return f"mean |error| {error}; no interval, for lack of bootstrap draws"
-        return (
-            f"mean |error| {error}; {self.inside} of {len(self.table)} runs inside the "
-            f"{100 * self.level:g} % interval"
-        )
-
-
-def predict_held_out(fit: Fit, runs: pd.DataFrame, *, level: float = 0.9) -> HeldOut:
-    """Predict runs that the fit did not see.
-
-    Parameters
-    ----------
-    fit : Fit
-    runs : DataFrame
-        Columns named as the law's inputs and the target.
-    level : float, default 0.9
-        Mass of the interval in which one run should land.
-
-    Returns
-    -------
-    HeldOut
-
-    Raises
-    ------
-    DataError
-        A column is missing, or an impossible level.
-
-    Examples
-    --------
-    >>> import scaling_laws as sl
-    >>> runs = sl.load_dataset("tiny_lm")
-    >>> small = runs.flops <= runs.flops.max() / 10
-    >>> fit = sl.fit(runs[small], "chinchilla", draws=100)
-    >>> predict_held_out(fit, runs[~small]).inside > 0
-    True
-    """
-    if fit.target not in runs:
-        raise DataError(
-            f"the held-out runs lack the target '{fit.target}'. Found: "
-            f"{', '.join(map(str, runs.columns))}."
-        )
-    table = fit.predict(runs, level=level)
-    if "flops" in runs and "flops" not in table:
-        table.insert(len(fit.law.inputs), "flops", runs["flops"])
-    ends = {f"{fit.target}_low": "low", f"{fit.target}_high": "high", fit.target: "predicted"}
-    table = table.rename(columns=ends)
-    table.insert(list(table.columns).index("predicted"), "actual", runs[fit.target])
-    return HeldOut(table, level)
 
 
 def report(
@@ -141,6 +47,7 @@ def report(
     budgets: ArrayLike | None = None,
     backtest: Backtest | None = None,
     held_out: HeldOut | pd.DataFrame | None = None,
+    selection: Selection | None = None,
     level: float = 0.9,
     unit: str | None = None,
     remarks: Sequence[str] = (),
@@ -163,6 +70,9 @@ def report(
     held_out : HeldOut or DataFrame, optional
         Runs this fit did not see, with the law's inputs and the target; or a ready table with
         ``actual``, ``predicted``, ``low``, ``high`` from a fit to fewer runs.
+    selection : Selection, optional
+        From `scaling_laws.select` on the same runs: the laws weighed, and the prediction of all
+        of them at the planned points beside the fit's.
     level : float, default 0.9
         Mass of all intervals.
     unit : str, optional
@@ -187,7 +97,7 @@ def report(
     >>> import tempfile, scaling_laws as sl
     >>> fit = sl.fit(sl.load_dataset("tiny_lm"), "chinchilla", draws=100)
     >>> path = sl.report(fit, tempfile.mkdtemp(), budgets=[1e18])
-    >>> path.name, (path.parent / "plan.csv").exists()
+    >>> path.name, (path.parent / "plan.csv", "parts.csv").exists()
     ('report.md', True)
     """
     level = check_level(level)
@@ -203,6 +113,7 @@ def report(
         _write_held_out(page, checked)
         _write_backtest(page, backtest)
         _write_plan(page, fit, planned, level)
+        _write_parts(page, selection or fit, planned, level)
         page.add("## Files", f"Tables in full precision: {', '.join(page.tables)}.")
         page.add("## Versions", _versions())
         page.write_text("report.md", "\n\n".join(page.blocks) + "\n")
@@ -474,6 +385,47 @@ def _write_plan(
         page.add("Contour and frontier figures are left out: they need a law of params and tokens.")
         return
     _draw_plans(page, fit, level)
+
+
+def _write_parts(
+    page: _Page,
+    fit: Fit | Selection,
+    planned: tuple[pd.DataFrame, tuple[Note, ...]] | None,
+    level: float,
+) -> None:
+    """What the interval of one run at each planned point is made of."""
+    if planned is None or not len(fit.draws):
+        return
+    at = planned[0][list(fit.inputs)]
+    parts, ahead = fit.uncertainty(at), fit.predict(at, level=level)
+    page.save_table("parts.csv", parts)
+    page.add("## What the intervals are made of")
+    if fit.law.family.name == COMBINED:
+        weights = "; ".join(
+            f"{name} {100 * w:.0f} %" for name, w in getattr(fit, "weights", {}).items()
+        )
+        page.add(
+            f"Predicted by several laws, weighed by backtests: {weights}. How "
+            "they disagree is a part of its own (candidates)."
+        )
+    page.add(
+        "One standard deviation of each part, on the residual scale: what the coefficients may "
+        "be, how candidate laws disagree, the error of any law so far beyond the data, and the "
+        "noise of one run."
+    )
+    names = ("coefficients", "candidates", "law", "run", "total")
+    header = (*fit.inputs, fit.target, f"{100 * level:g} % interval", *names)
+    low, high = ahead[f"{fit.target}_low"], ahead[f"{fit.target}_high"]
+    rows = [
+        (
+            *(f"{at.iloc[i][n]:.3g}" for n in fit.inputs),
+            f"{ahead[fit.target].iloc[i]:.4f}",
+            f"{low.iloc[i]:.4f} to {high.iloc[i]:.4f}",
+            *(f"{parts[n].iloc[i]:.2g}" for n in names),
+        )
+        for i in range(len(at))
+    ]
+    page.add(_table(header, rows))
 
 
 def _draw_plans(page: _Page, fit: Fit, level: float) -> None:

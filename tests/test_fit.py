@@ -355,7 +355,7 @@ class TestBounds:
         assert np.isnan(fit.stderr["E"])
         assert all(np.isfinite(fit.stderr[n]) for n in ("A", "alpha", "B", "beta"))
         assert fit.interval().low["E"] == 0.0
-        assert {n.code for n in fit.notes} == {"coefficient_at_bound"}
+        assert {n.code for n in fit.notes} == {"coefficient_at_bound", "floor_not_identified"}
         assert np.isfinite(fit.predict(params=1e11, tokens=1e12)).all(axis=None)
 
     def test_exact_data_have_finite_tiny_intervals(self):
@@ -461,7 +461,7 @@ class TestResult:
         data = fitted.to_dict() | {"format": 99, "version": "9.9"}
         path = tmp_path / "new.json"
         path.write_text(json.dumps(data))
-        with pytest.raises(sl.DataError, match=r"format 99.*9\.9.*up to format 1"):
+        with pytest.raises(sl.DataError, match=r"format 99.*9\.9.*up to format 2"):
             sl.load(path)
 
     @pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"kind": "Fit", "format": 1}'])

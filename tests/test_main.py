@@ -43,8 +43,8 @@ def test_a_table_with_its_own_names(table, tmp_path, capsys):
 
 
 def test_json_output_is_one_object_with_the_same_numbers(table, capsys):
-    argv = [table, "--columns", COLUMNS, "--json", "--seed", "3", "--level", "0.8", *FAST]
-    assert main(argv) == 0
+    argv = [table, "--law", "chinchilla", "--columns", COLUMNS, "--json", "--seed", "3"]
+    assert main([*argv, "--level", "0.8", *FAST]) == 0
     found = json.loads(capsys.readouterr().out)
     fit = sl.fit(pd.read_csv(table), "chinchilla", columns=NAMES, seed=3, draws=60)
     assert found["law"]["coef"] == fit.coef
@@ -57,7 +57,8 @@ def test_json_output_is_one_object_with_the_same_numbers(table, capsys):
 
 
 def test_held_out_numbers_are_those_of_a_fit_below_a_tenth_of_the_compute(table, capsys):
-    assert main([table, "--columns", COLUMNS, "--json", *FAST]) == 0
+    argv = [table, "--law", "chinchilla", "--columns", COLUMNS, "--json"]
+    assert main([*argv, *FAST]) == 0
     found = json.loads(capsys.readouterr().out)["held_out"]
     runs = pd.read_csv(table)
     flops = 6 * runs.N * runs.D
@@ -95,17 +96,18 @@ def test_few_runs_are_reported_without_a_check(tmp_path, monkeypatch, capsys):
     assert "Not checked on held-out runs:" in capsys.readouterr().out
 
 
-def test_without_a_table_the_bundled_runs_choose_between_two_laws(tmp_path, monkeypatch, capsys):
+def test_without_a_law_several_are_weighed(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     runs = grid_runs(sizes=6, levels=6)
     monkeypatch.setattr(sl, "load_dataset", lambda name: {"tiny_lm": runs}[name], raising=False)
     assert main(FAST) == 0
     out = capsys.readouterr().out
-    assert "chosen on the training runs alone" in out
+    assert "Selection along flops: " in out
     assert out.count("plan for") == 2
     text = (tmp_path / "scaling_laws_report" / "report.md").read_text(encoding="utf-8")
     assert "nats/byte" in text
-    assert "chosen on the training runs alone" in text
+    assert "## What the intervals are made of" in text
+    assert "weighed by backtests" in text
 
 
 ERRORS = {

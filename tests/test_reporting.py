@@ -11,10 +11,11 @@ import pytest
 from simulate import grid_runs
 
 import scaling_laws as sl
-from scaling_laws.reporting import HeldOut, predict_held_out
+from scaling_laws.fitting.held_out import HeldOut, predict_held_out
 
 FILES = {
     "report.md", "coefficients.csv", "predictions.csv", "held_out.csv", "backtest.csv", "plan.csv",
+    "parts.csv",
     "fit.png", "contour.png", "frontier.png", "residuals.png", "held_out.png", "backtest.png",
 }  # fmt: skip
 

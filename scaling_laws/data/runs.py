@@ -12,7 +12,13 @@ from numpy.typing import ArrayLike, NDArray
 
 from scaling_laws.errors import DataError, Note, suggest
 from scaling_laws.laws.family import LawFamily, input_domain
-from scaling_laws.quantities import TARGET_NAMES, check_values, quantity, training_flops
+from scaling_laws.quantities import (
+    INPUT_NAMES,
+    TARGET_NAMES,
+    check_values,
+    quantity,
+    training_flops,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,6 +32,8 @@ _UNFINISHED = frozenset(
 )  # fmt: skip
 _NO_STATUS = "none"
 _RUN_COLUMNS = ("run", "run_id")
+_CHECKPOINT_COLUMNS = ("checkpoint", "step", "global_step")
+_PROGRESS = frozenset({"tokens", "flops", "samples", "steps", "epochs"})  # grow within a run
 _COLLINEAR = 0.9999  # correlation of two inputs (in logs where positive)
 
 
@@ -50,6 +58,8 @@ class Runs:
         Training compute, where it can be told.
     notes : tuple of Note
         What was dropped, derived or suspicious.
+    groups : tuple, optional
+        Label of the group of each row, where runs are fitted in groups.
     """
 
     inputs: tuple[str, ...]
@@ -61,6 +71,7 @@ class Runs:
     index: tuple[Hashable, ...]
     flops: Array | None
     notes: tuple[Note, ...]
+    groups: tuple[Hashable, ...] | None = None
 
     def __len__(self) -> int:
         return len(self.y)
@@ -78,6 +89,7 @@ class Runs:
             tuple(self.index[i] for i in positions),
             None if self.flops is None else self.flops[positions],
             self.notes,
+            None if self.groups is None else tuple(self.groups[i] for i in positions),
         )
 
     def column(self, name: str) -> Array:
@@ -137,6 +149,7 @@ def check_runs(
     columns: Mapping[str, str] | None = None,
     weights: str | ArrayLike | None = None,
     cluster: str | ArrayLike | None = None,
+    group: str | None = None,
     positive_target: bool = False,
 ) -> Runs:
     """Return the rows a law can be fitted to, or say what is wrong with the table.
@@ -159,7 +172,10 @@ def check_runs(
         Column, or one non-negative number a row.
     cluster : str or array_like, optional
         Column or labels of what belongs together. Default: a column ``run`` or ``run_id``, else
-        each row by itself.
+        rows of one configuration and seed where a column says which checkpoint or step they are,
+        else each row by itself.
+    group : str, optional
+        Column of what is fitted apart, text or numbers; kept as ``groups``.
     positive_target : bool
         Whether the target must be positive (log residuals).
 
@@ -184,6 +200,9 @@ def check_runs(
         data[name] = _numbers(frame, name, columns, family, notes)
     w = _weights(frame, weights, keep_status)
     labels = _labels(frame, cluster, columns, keep_status)
+    if cluster is None and labels is None:
+        labels = _inferred_runs(frame, columns, notes)
+    groups = None if group is None else group_labels(frame, group)
     missing = np.isnan(w)
     for values in data.values():
         missing |= np.isnan(values)
@@ -217,7 +236,9 @@ def check_runs(
     order = order[used[order]]
     if not len(order):
         raise DataError("no usable row is left in the table. Check its columns for missing values.")
-    _note_duplicates(content[order], clusters[order], notes)
+    kept = None if groups is None else [g for g, m in zip(groups, missing, strict=True) if not m]
+    distinct = content if kept is None else content ^ mix_bits(hash_labels(kept))
+    _note_duplicates(distinct[order], clusters[order], notes)
     return Runs(
         family.inputs,
         target,
@@ -228,7 +249,33 @@ def check_runs(
         tuple(index[order]),
         None if flops is None else flops[order],
         tuple(notes),
+        None if kept is None else tuple(kept[i] for i in order),
     )
+
+
+def group_labels(frame: pd.DataFrame, group: str) -> list[Hashable]:
+    """Return the label of each row's group, as text or a plain number.
+
+    Raises
+    ------
+    DataError
+        No such column, or a label that is missing or neither text nor a number.
+    """
+    have = [str(c) for c in frame.columns]
+    if not isinstance(group, str) or group not in frame.columns:
+        raise DataError(
+            f"group={group!r} is not a column.{suggest(str(group), have)} Found: {', '.join(have)}."
+        )
+    labels: list[Hashable] = []
+    for row, value in zip(frame.index, frame[group], strict=True):
+        plain = value.item() if isinstance(value, np.generic) else value
+        if not isinstance(plain, str | int | float) or plain != plain:
+            raise DataError(
+                f"the group column '{group}' must hold text or numbers: row {row} has {value!r}. "
+                "Name the row's group, or drop the row."
+            )
+        labels.append(plain)
+    return labels
 
 
 def design_notes(runs: Runs) -> tuple[Note, ...]:
@@ -475,6 +522,33 @@ def _labels(
             "label per row."
         )
     return labels[keep]
+
+
+def _inferred_runs(
+    frame: pd.DataFrame, columns: Mapping[str, str], notes: list[Note]
+) -> NDArray[Any] | None:
+    """Label rows by configuration and seed where a column says they are checkpoints."""
+    marks = [c for c in _CHECKPOINT_COLUMNS if c in frame.columns and len(frame[c].unique()) > 1]
+    names = [n for n in (*INPUT_NAMES, "seed") if n not in _PROGRESS]
+    used = {n: columns.get(n, n) for n in names if columns.get(n, n) in frame.columns}
+    if not marks or not used:
+        return None
+    told = [frame[c].astype(str) for c in used.values()]
+    labels = np.array([" ".join(parts) for parts in zip(*told, strict=True)], dtype=object)
+    count = len(set(labels))
+    if count == len(frame):
+        return None
+    notes.append(
+        Note(
+            "runs_inferred",
+            "info",
+            f"the table has a column '{marks[0]}' and none that names runs: rows of equal "
+            f"{tuple(used)} were taken as checkpoints of one run ({count} runs). If they are "
+            "runs of their own, pass cluster=range(len(runs))",
+            {"column": marks[0], "by": list(used), "runs": count},
+        )
+    )
+    return labels
 
 
 def _check_domains(

@@ -3,27 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from scaling_laws.data.runs import Runs
+from scaling_laws.data.runs import Runs, hash_rows
 from scaling_laws.errors import DataError, Note, suggest
+from scaling_laws.fitting.doubts import identification_notes, outlying_notes
 from scaling_laws.fitting.notes import solution_notes, usable_clusters
 from scaling_laws.fitting.result import Fit
 from scaling_laws.inference.interval import Predictive
-from scaling_laws.inference.noise import run_noise
 from scaling_laws.inference.resample import (
     at_bound,
+    coefficient_covariance,
     draw_coefficients,
     keyed_normals,
-    sandwich_covariance,
 )
+from scaling_laws.inference.weighing import fitted_law_error
 from scaling_laws.laws.family import Law, LawFamily
 from scaling_laws.solving.objective import Array
-from scaling_laws.solving.setup import Settings, Solved, bind_family
+from scaling_laws.solving.setup import Settings, Solved, bind_family, check_draw_options
+
+if TYPE_CHECKING:
+    from scaling_laws.fitting.groups import GroupedFit
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,9 @@ class Fitter(Settings):
         more. 0 reproduces published fits; values to 1 predict better far away on most data.
     draws : int, default 1000
         Bootstrap draws behind intervals; 0 for none.
+    law_error : bool, default True
+        Whether intervals beyond the data allow for an error of the law itself, estimated by
+        backtests of these options and a bundled rate. False: as if the law were exact.
     workers : int, default 1
         Threads. Results do not depend on it.
     seed : int, default 0
@@ -72,18 +79,44 @@ class Fitter(Settings):
     """
 
     draws: int = 1000
+    law_error: bool = True
     workers: int = 1
     seed: int = 0
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name, least in (("draws", 0), ("workers", 1)):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < least:
-                raise DataError(f"{name} must be an integer >= {least}, got {value!r}.")
-        if isinstance(self.seed, bool) or not isinstance(self.seed, int | np.integer):
-            raise DataError(f"seed must be an integer, got {self.seed!r}.")
+        check_draw_options(self.draws, self.workers, self.seed)
+        if not isinstance(self.law_error, bool):
+            raise DataError(f"law_error must be True or False, got {self.law_error!r}.")
 
+    @overload
+    def fit(
+        self,
+        runs: Any,
+        law: str | LawFamily,
+        *,
+        target: str = ...,
+        inputs: Sequence[str] | None = ...,
+        columns: Mapping[str, str] | None = ...,
+        weights: str | ArrayLike | None = ...,
+        cluster: str | ArrayLike | None = ...,
+        group: None = None,
+        shared: Sequence[str] = ...,
+    ) -> Fit: ...
+    @overload
+    def fit(
+        self,
+        runs: Any,
+        law: str | LawFamily,
+        *,
+        target: str = ...,
+        inputs: Sequence[str] | None = ...,
+        columns: Mapping[str, str] | None = ...,
+        weights: str | ArrayLike | None = ...,
+        cluster: str | ArrayLike | None = ...,
+        group: str,
+        shared: Sequence[str] = ...,
+    ) -> GroupedFit: ...
     def fit(
         self,
         runs: Any,
@@ -94,7 +127,9 @@ class Fitter(Settings):
         columns: Mapping[str, str] | None = None,
         weights: str | ArrayLike | None = None,
         cluster: str | ArrayLike | None = None,
-    ) -> Fit:
+        group: str | None = None,
+        shared: Sequence[str] = (),
+    ) -> Fit | GroupedFit:
         """Fit a law to runs. See `scaling_laws.fit` for the parameters.
 
         Examples
@@ -105,6 +140,17 @@ class Fitter(Settings):
         ['A', 'B', 'E', 'alpha', 'beta']
         """
         family = bind_family(law, target, inputs)
+        if group is not None:
+            from scaling_laws.fitting.groups import check_groups, fit_groups
+
+            tied = check_groups(family, target, group, shared)
+            checked = self.check(runs, family, target, columns, weights, cluster, group)
+            return fit_groups(self, checked, family, group, tied)
+        if len(shared):
+            raise DataError(
+                f"shared={tuple(shared)} ties coefficients across groups: name the column of the "
+                "groups with group=, or use ties= within one law."
+            )
         checked = self.check(runs, family, target, columns, weights, cluster)
         return self.fit_checked(checked, family)
 
@@ -124,14 +170,25 @@ class Fitter(Settings):
         clusters, doubts = usable_clusters(runs, len(point.free))
         prior_sd = self.prior_sd(family)
         draws = draw_coefficients(
-            point, clusters, self.draws, self.seed, workers=self.workers, prior_sd=prior_sd
+            point,
+            clusters,
+            self.draws,
+            self.seed,
+            rows=hash_rows([*runs.x, runs.y]),
+            workers=self.workers,
+            prior_sd=prior_sd,
         )
+        noise = draws.run_noise if len(runs) > len(point.free) else float("nan")
         names = family.coefficient_names
         held = tuple(names[problem.free[j]] for j in np.flatnonzero(at_bound(problem, point.free)))
         notes = solved.notes + doubts + solution_notes(family, runs, point, draws, held)
+        error = None
+        if self.law_error and self.draws:
+            error, told = fitted_law_error(self, runs, family)
+            notes += told
         if not self.draws:
             notes += (Note("no_draws", "info", "draws=0: predictions carry no interval"),)
-        return Fit(
+        made = Fit(
             law=Law(family, tuple(float(v) for v in solved.coef)),
             target=runs.target,
             fitter=self,
@@ -140,12 +197,15 @@ class Fitter(Settings):
                 values=solved.coef,
                 coef=solved.raw(draws.free),
                 z_law=keyed_normals("law error", self.draws, self.seed),
-                z_run=keyed_normals("run noise", self.draws, self.seed),
-                noise=run_noise(residuals, problem.weights, len(point.free)),
+                z_run=keyed_normals("run noise", self.draws, self.seed)
+                * (draws.noise / max(draws.run_noise, 1e-300)),
+                noise=noise,
                 residual=problem.residual,
                 bounds=problem.bounds,
+                law_error=error,
+                trend=None if draws.trend is None else draws.trend.in_units(solved.factors),
             ),
-            covariance=_raw_covariance(solved, clusters, prior_sd),
+            covariance=raw_covariance(solved, clusters, prior_sd),
             at_bound=held,
             objective=point.objective,
             delta=problem.delta,
@@ -155,10 +215,39 @@ class Fitter(Settings):
             digest=runs.digest(),
             starts=point.starts,
             starts_agreeing=point.starts_agreeing,
-            notes=notes,
+            notes=notes + outlying_notes(problem, point.free, runs.index),
         )
+        return replace(made, notes=made.notes + identification_notes(made))
 
 
+@overload
+def fit(
+    runs: Any,
+    law: str | LawFamily,
+    *,
+    target: str = ...,
+    inputs: Sequence[str] | None = ...,
+    columns: Mapping[str, str] | None = ...,
+    weights: str | ArrayLike | None = ...,
+    cluster: str | ArrayLike | None = ...,
+    group: None = None,
+    shared: Sequence[str] = ...,
+    **options: Any,
+) -> Fit: ...
+@overload
+def fit(
+    runs: Any,
+    law: str | LawFamily,
+    *,
+    target: str = ...,
+    inputs: Sequence[str] | None = ...,
+    columns: Mapping[str, str] | None = ...,
+    weights: str | ArrayLike | None = ...,
+    cluster: str | ArrayLike | None = ...,
+    group: str,
+    shared: Sequence[str] = ...,
+    **options: Any,
+) -> GroupedFit: ...
 def fit(
     runs: Any,
     law: str | LawFamily,
@@ -168,8 +257,10 @@ def fit(
     columns: Mapping[str, str] | None = None,
     weights: str | ArrayLike | None = None,
     cluster: str | ArrayLike | None = None,
+    group: str | None = None,
+    shared: Sequence[str] = (),
     **options: Any,
-) -> Fit:
+) -> Fit | GroupedFit:
     """Fit a scaling law to a table of runs.
 
     Parameters
@@ -188,14 +279,21 @@ def fit(
     weights : str or array_like, optional
         Column, or one number a row; only ratios matter to intervals.
     cluster : str or array_like, optional
-        Rows that belong to one run or configuration. Default: column ``run`` or ``run_id``.
+        Rows that belong to one run or configuration. Default: column ``run`` or ``run_id``, else
+        rows of one configuration and seed where a column ``checkpoint`` or ``step`` says that
+        they are checkpoints.
+    group : str, optional
+        Column of groups to fit apart, such as corpora or architectures; gives a `GroupedFit`.
+    shared : sequence of str, default ()
+        Coefficients that all groups have in common; the others are each group's own. With none,
+        every group is fitted by itself.
     **options
         Fields of `Fitter`: ``residual``, ``robust``, ``fixed``, ``bounds``, ``start``, ``ties``,
-        ``priors``, ``focus``, ``draws``, ``workers``, ``seed``.
+        ``priors``, ``focus``, ``draws``, ``law_error``, ``workers``, ``seed``.
 
     Returns
     -------
-    Fit
+    Fit, or GroupedFit with ``group``
 
     Raises
     ------
@@ -210,7 +308,8 @@ def fit(
     Notes
     -----
     Minimises a sum of Huber losses of log residuals by default [1]_, from starts found by
-    variable projection, with lmfit; intervals are a cluster bootstrap.
+    variable projection, with lmfit. Intervals come from refits: of runs disturbed by their noise
+    where runs are few (with the tails of Student's t), of reweighted runs where they are many.
 
     References
     ----------
@@ -227,21 +326,23 @@ def fit(
     for name in options:
         if name not in known:
             raise DataError(f"fit has no option '{name}'.{suggest(name, known)} It has {known}.")
-    return Fitter(**options).fit(
-        runs,
-        law,
-        target=target,
-        inputs=inputs,
-        columns=columns,
-        weights=weights,
-        cluster=cluster,
-    )
+    where: dict[str, Any] = {
+        "target": target,
+        "inputs": inputs,
+        "columns": columns,
+        "weights": weights,
+        "cluster": cluster,
+        "group": group,
+        "shared": shared,
+    }
+    made: Fit | GroupedFit = Fitter(**options).fit(runs, law, **where)
+    return made
 
 
-def _raw_covariance(solved: Solved, clusters: NDArray[np.uint64], prior_sd: Array | None) -> Array:
-    """Sandwich covariance of all coefficients in raw units (NaN rows for those at a bound)."""
+def raw_covariance(solved: Solved, clusters: NDArray[np.uint64], prior_sd: Array | None) -> Array:
+    """Covariance of all coefficients in raw units (NaN rows for those at a bound)."""
     free = solved.point.free
-    inner = sandwich_covariance(solved.point, clusters, prior_sd)
+    inner = coefficient_covariance(solved.point, clusters, prior_sd)
     if not len(free):
         return np.zeros((len(solved.coef),) * 2)
     columns = []

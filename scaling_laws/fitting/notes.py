@@ -34,7 +34,7 @@ def usable_clusters(runs: Runs, coefficients: int) -> tuple[NDArray[np.uint64], 
         note = Note(
             "few_clusters",
             "warning",
-            f"{count} runs or configurations for {coefficients} coefficients: intervals are too "
+            f"{count} runs or configurations for {coefficients} coefficients: intervals may be too "
             "narrow. Add runs, or fix coefficients",
             {"clusters": count, "coefficients": coefficients},
         )
@@ -50,7 +50,19 @@ def solution_notes(
     at_bound: Sequence[str],
 ) -> tuple[Note, ...]:
     """Notes on convergence, bounds, conditioning, levels and refits."""
-    notes = [
+    return (
+        *bound_notes(at_bound),
+        *search_notes(solution),
+        *conditioning_notes(family, solution),
+        *misfit_notes(runs, solution),
+        *level_notes(family, runs, solution),
+        *refit_notes(draws),
+    )
+
+
+def bound_notes(at_bound: Sequence[str]) -> list[Note]:
+    """Coefficients that ended on a bound."""
+    return [
         Note(
             "coefficient_at_bound",
             "warning",
@@ -60,6 +72,11 @@ def solution_notes(
         )
         for name in at_bound
     ]
+
+
+def search_notes(solution: PointSolution) -> list[Note]:
+    """Whether the solver settled, and the starts agreed."""
+    notes = []
     if not solution.converged:
         notes.append(
             Note("not_converged", "warning", "the solver stopped before it settled; try start=")
@@ -74,23 +91,26 @@ def solution_notes(
                 {"agreeing": solution.starts_agreeing, "starts": solution.starts},
             )
         )
-    notes += _conditioning(family, solution)
-    notes += _misfit(runs, solution)
-    notes += _levels(family, runs, solution)
-    if draws.failed > 0.01 * max(len(draws.free), 1):
-        notes.append(
-            Note(
-                "failed_refits",
-                "warning",
-                f"{draws.failed} of {len(draws.free)} bootstrap refits did not converge; their "
-                "last iterate is used",
-                {"failed": draws.failed, "draws": len(draws.free)},
-            )
+    return notes
+
+
+def refit_notes(draws: Draws) -> list[Note]:
+    """Bootstrap refits that did not converge."""
+    if draws.failed <= 0.01 * max(len(draws.free), 1):
+        return []
+    return [
+        Note(
+            "failed_refits",
+            "warning",
+            f"{draws.failed} of {len(draws.free)} bootstrap refits did not converge; their "
+            "last iterate is used",
+            {"failed": draws.failed, "draws": len(draws.free)},
         )
-    return tuple(notes)
+    ]
 
 
-def _conditioning(family: LawFamily, solution: PointSolution) -> list[Note]:
+def conditioning_notes(family: LawFamily, solution: PointSolution) -> list[Note]:
+    """Coefficients that the runs do not tell, or tell only together."""
     if len(solution.free) < 2:
         return []
     _, jacobian = solution.problem.residuals_with_jacobian(solution.free[None])
@@ -122,7 +142,8 @@ def _conditioning(family: LawFamily, solution: PointSolution) -> list[Note]:
     ]
 
 
-def _misfit(runs: Runs, solution: PointSolution) -> list[Note]:
+def misfit_notes(runs: Runs, solution: PointSolution) -> list[Note]:
+    """Misfit beyond what replicates explain."""
     residuals = solution.problem.residuals(solution.free[None])[0]
     found = lack_of_fit(residuals, runs.weights, hash_rows(runs.x), len(solution.free))
     if found is None or found.p_value > _LACK_OF_FIT:
@@ -143,7 +164,7 @@ def _misfit(runs: Runs, solution: PointSolution) -> list[Note]:
     ]
 
 
-def _levels(family: LawFamily, runs: Runs, solution: PointSolution) -> list[Note]:
+def level_notes(family: LawFamily, runs: Runs, solution: PointSolution) -> list[Note]:
     """Inputs with fewer distinct values than a curved term can be told from."""
     few = {n: len(np.unique(v)) for n, v in zip(runs.inputs, runs.x, strict=True)}
     few = {n: c for n, c in few.items() if 1 < c < 3}

@@ -4,34 +4,36 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from scaling_laws.data.runs import Runs
 from scaling_laws.errors import DataError, Note
 from scaling_laws.fitting import text
-from scaling_laws.inference.interval import Kind, Predictive, check_level, parts_of
-from scaling_laws.laws.family import Law, check_inputs
+from scaling_laws.fitting.predicting import Predicts
+from scaling_laws.inference.interval import Predictive, check_level
+from scaling_laws.inference.law_error import LawError
+from scaling_laws.inference.trend import NoiseTrend
+from scaling_laws.laws.family import Law
 from scaling_laws.laws.registry import law_from_dict
-from scaling_laws.quantities import training_flops
 from scaling_laws.solving.objective import Array, Huber
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from scaling_laws.fitting.fitter import Fitter
+    from scaling_laws.fitting.groups import GroupedFit
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 _ROWS_KEPT = 100_000
 
 
 @dataclass(frozen=True, eq=False)
-class Fit:
+class Fit(Predicts):
     """A fitted law. Frozen; made by `scaling_laws.fit` and `scaling_laws.load`.
 
     Parameters
@@ -127,28 +129,35 @@ class Fit:
     @property
     def r_squared(self) -> float:
         """Share of the target's variance explained, from predictions made anew."""
-        runs = self._rows("r_squared")
+        runs = self.rows("r_squared")
         predicted = self.predictive.mean(runs.x)
         centre = np.average(runs.y, weights=runs.weights)
         misfit = np.sum(runs.weights * (runs.y - predicted) ** 2)
         return float(1.0 - misfit / np.sum(runs.weights * (runs.y - centre) ** 2))
 
-    def interval(self, level: float = 0.9) -> pd.DataFrame:
-        """Central interval of every coefficient, from the draws.
+    def interval(
+        self, level: float = 0.9, *, method: Literal["draws", "profile"] = "draws"
+    ) -> pd.DataFrame:
+        """Interval of every coefficient.
 
         Parameters
         ----------
         level : float, default 0.9
+        method : {"draws", "profile"}
+            Quantiles of the draws, or where the objective, the other coefficients re-optimised,
+            has risen by what the level asks (see `profile`).
 
         Returns
         -------
         DataFrame
-            Index coefficient; columns ``low``, ``high``; NaN without draws.
+            Index coefficient; columns ``low``, ``high``; NaN without draws, and for the profile of
+            a coefficient at its bound.
 
         Raises
         ------
         DataError
-            ``level`` outside (0, 1).
+            ``level`` outside (0, 1), or an unknown method; profiles of a fit with priors, or
+            loaded without its rows.
 
         Examples
         --------
@@ -161,108 +170,74 @@ class Fit:
 
         level = check_level(level)
         names = pd.Index(list(self.law.family.coefficient_names), name="coefficient")
-        if not len(self.draws):
+        if method not in ("draws", "profile"):
+            raise DataError(f"method must be 'draws' or 'profile', got {method!r}.")
+        if method == "profile":
+            from scaling_laws.fitting.profiles import profile_bands
+
+            bands = profile_bands(self, level)
+        elif not len(self.draws):
             bands = np.full((2, len(names)), np.nan)
         else:
             bands = np.quantile(self.draws, [0.5 * (1 - level), 0.5 * (1 + level)], axis=0)
         return pd.DataFrame({"low": bands[0], "high": bands[1]}, index=names)
 
-    def predict(
-        self,
-        data: pd.DataFrame | Mapping[str, ArrayLike] | None = None,
-        *,
-        level: float = 0.9,
-        kind: Kind = "run",
-        parts: Sequence[str] | None = None,
-        **inputs: ArrayLike,
-    ) -> pd.DataFrame:
-        """Predict the target with an interval.
+    def profile(self, name: str, *, level: float = 0.95, points: int = 21) -> pd.DataFrame:
+        """Profile of a coefficient: the others re-optimised while it is held.
 
         Parameters
         ----------
-        data : DataFrame or mapping, optional
-            Inputs as columns; instead of keyword arguments. Other columns are ignored.
-        level : float, default 0.9
-            Mass of the central interval.
-        kind : {"run", "mean"}
-            ``"run"``: where one new run lands. ``"mean"``: the curve itself, never wider.
-        parts : sequence of str, optional
-            Parts of the uncertainty to include, among ``"coefficients"``, ``"law"``, ``"run"``;
-            overrides ``kind``.
-        **inputs : array_like
-            One per input of the law, raw counts; they broadcast.
+        name : str
+            Free coefficient.
+        level : float, default 0.95
+            The curve reaches half as far again as this interval.
+        points : int, default 21
 
         Returns
         -------
         DataFrame
-            The inputs, ``<target>``, ``<target>_low``, ``<target>_high`` and ``extrapolation``:
-            decades beyond the measured range of the input (or compute) that exceeds it most.
+            The coefficient, ``t`` and the other coefficients. ``t`` is the signed root of the
+            objective's rise in standard errors: a straight line where the law is linear, and bent
+            where an interval of so many standard errors would mislead.
 
         Raises
         ------
         DataError
-            An input is missing, unknown or outside its domain; impossible ``level`` or ``kind``.
+            Unknown coefficient, one without a standard error, or a fit with priors.
+
+        Notes
+        -----
+        The rise is scaled by the covariance over the objective's own curvature, as robust losses
+        and clustered rows need [1]_; for least squares and independent runs it is the classical
+        profile t [2]_. With few clusters, least squares on the pseudo-data that draws use.
+
+        References
+        ----------
+        .. [1] Kent (1982), Biometrika 69, 19.
+        .. [2] Bates and Watts (1988), Nonlinear Regression Analysis, ch. 6.
 
         Examples
         --------
         >>> import scaling_laws as sl
-        >>> fit = sl.fit(sl.load_dataset("tiny_lm"), "chinchilla", draws=100)
-        >>> ahead = fit.predict(params=[1e6, 1e8], tokens=[1e7, 1e9])
-        >>> bool((ahead.loss_low < ahead.loss).all())
+        >>> fit = sl.fit(sl.load_dataset("tiny_lm"), "chinchilla", draws=0)
+        >>> curve = fit.profile("alpha", points=5)
+        >>> bool((curve.t.diff().dropna() > 0).all())
         True
         """
-        import pandas as pd
+        from scaling_laws.fitting.profiles import profile_table
 
-        if data is not None:
-            if inputs:
-                raise DataError("give inputs as a table or as keyword arguments, not both.")
-            lacking = [n for n in self.law.inputs if n not in data]
-            if lacking:
-                raise DataError(
-                    f"the table lacks the inputs {lacking}. Found: {', '.join(map(str, data))}."
-                )
-            inputs = {n: data[n] for n in self.law.inputs}
-        arrays = [np.atleast_1d(a) for a in check_inputs(self.law.family, inputs)]
-        chosen = parts_of(kind, parts)
-        low, high = self.predictive.interval(arrays, check_level(level), chosen)
-        columns = dict(zip(self.law.inputs, arrays, strict=True))
-        columns[self.target] = self.predictive.mean(arrays)
-        columns[f"{self.target}_low"], columns[f"{self.target}_high"] = low, high
-        columns["extrapolation"] = self.extrapolation(arrays)
-        index = data.index if isinstance(data, pd.DataFrame) else None
-        return pd.DataFrame(columns, index=index)
-
-    def predict_interval(
-        self, inputs: Mapping[str, ArrayLike], *, level: float = 0.9, kind: Kind = "run"
-    ) -> tuple[Array, Array]:
-        """Ends of the interval of `predict` as two arrays, without pandas."""
-        arrays = [np.atleast_1d(a) for a in check_inputs(self.law.family, inputs)]
-        return self.predictive.interval(arrays, check_level(level), parts_of(kind, None))
-
-    def extrapolation(self, inputs: Sequence[Array]) -> Array:
-        """Decades beyond the measured range, largest over inputs and compute; 0 inside."""
-        named = dict(zip(self.law.inputs, inputs, strict=True))
-        if "flops" in self.ranges and "flops" not in named and {"params", "tokens"} <= set(named):
-            named["flops"] = np.asarray(training_flops(named["params"], named["tokens"]))
-        beyond = np.zeros(len(inputs[0]))
-        for name, value in named.items():
-            low, high = self.ranges[name]
-            if low > 0 and (value > 0).all():
-                over = np.maximum(np.log10(value / high), np.log10(low / value))
-            else:
-                over = np.maximum(value - high, low - value) / max(high - low, 1e-300)
-            beyond = np.maximum(beyond, over - 1e-12)
-        return np.where(beyond > 1e-9, beyond, 0.0)
+        return profile_table(self, name, check_level(level), points)
 
     def residual_table(self) -> pd.DataFrame:
         """Every row used: inputs, target, prediction, residual on the residual scale."""
-        runs = self._rows("residual_table")
+        runs = self.rows("residual_table")
         table = runs.to_frame()
         table[f"{self.target}_predicted"] = self.predictive.mean(runs.x)
         table["residual"] = self.residuals
         return table.drop(columns="cluster")
 
-    def _rows(self, what: str) -> Runs:
+    def rows(self, what: str) -> Runs:
+        """Return the rows used; ``what`` needs them, says the error where they are gone."""
         if self.runs is None:
             raise DataError(
                 f"{what} needs the rows, which the file left out. Save with rows=True, or fit "
@@ -316,6 +291,8 @@ class Fit:
                 "noise": _plain(p.noise),
                 "residual": p.residual,
                 "bounds": list(p.bounds),
+                "law_error": None if p.law_error is None else asdict(p.law_error),
+                "trend": None if p.trend is None else asdict(p.trend),
             },
             "covariance": _plain(self.covariance),
             "at_bound": list(self.at_bound),
@@ -347,15 +324,20 @@ class Fit:
         >>> sl.load(path).coef == fit.coef
         True
         """
-        target = Path(path)
-        body = json.dumps(self.to_dict(rows=rows), allow_nan=False)
-        scratch = target.with_name(target.name + ".part")
-        scratch.write_text(body, encoding="utf-8")
-        scratch.replace(target)
+        write_json(path, self.to_dict(rows=rows))
 
 
-def load(path: str | os.PathLike[str]) -> Fit:
-    """Read a fit that `Fit.save` wrote.
+def write_json(path: str | os.PathLike[str], content: Mapping[str, Any]) -> None:
+    """Write a mapping as JSON, atomically."""
+    target = Path(path)
+    body = json.dumps(content, allow_nan=False)
+    scratch = target.with_name(target.name + ".part")
+    scratch.write_text(body, encoding="utf-8")
+    scratch.replace(target)
+
+
+def load(path: str | os.PathLike[str]) -> Fit | GroupedFit:
+    """Read a fit that `Fit.save` or `GroupedFit.save` wrote.
 
     Parameters
     ----------
@@ -363,7 +345,8 @@ def load(path: str | os.PathLike[str]) -> Fit:
 
     Returns
     -------
-    Fit
+    Fit or GroupedFit
+        What was saved.
 
     Raises
     ------
@@ -390,7 +373,7 @@ def load(path: str | os.PathLike[str]) -> Fit:
         raise DataError(f"there is no file {file.name} in {file.parent}.") from None
     except (OSError, ValueError):
         raise DataError(not_a_fit) from None
-    if not isinstance(data, dict) or data.get("kind") != "Fit":
+    if not isinstance(data, dict) or data.get("kind") not in ("Fit", "GroupedFit"):
         raise DataError(not_a_fit)
     if data.get("format", 0) > FORMAT_VERSION:
         raise DataError(
@@ -398,6 +381,10 @@ def load(path: str | os.PathLike[str]) -> Fit:
             f"this version reads up to format {FORMAT_VERSION}. Upgrade scaling_laws."
         )
     try:
+        if data["kind"] == "GroupedFit":
+            from scaling_laws.fitting.groups import grouped_from_dict
+
+            return grouped_from_dict(data)
         return fit_from_dict(data)
     except (KeyError, TypeError, IndexError) as error:
         raise DataError(f"{file.name} is damaged ({type(error).__name__}: {error}).") from None
@@ -429,6 +416,8 @@ def fit_from_dict(data: Mapping[str, Any]) -> Fit:
         noise=float("nan") if p["noise"] is None else float(p["noise"]),
         residual=p["residual"],
         bounds=(float(p["bounds"][0]), float(p["bounds"][1])),
+        law_error=law_error_from_dict(p.get("law_error")),
+        trend=None if p.get("trend") is None else NoiseTrend(**p["trend"]),  # new in format 2
     )
     return Fit(
         law=law,
@@ -447,6 +436,14 @@ def fit_from_dict(data: Mapping[str, Any]) -> Fit:
         starts_agreeing=int(data["starts"][0]),
         notes=tuple(Note(**n) for n in data["notes"]),
     )
+
+
+def law_error_from_dict(data: Mapping[str, Any] | None) -> LawError | None:
+    """Restore the law error of a file; None where it has none."""
+    if data is None:
+        return None
+    spans = {n: (float(v[0]), float(v[1])) for n, v in data["largest"].items()}
+    return LawError({n: float(v) for n, v in data["rates"].items()}, spans)
 
 
 def _plain(value: Any) -> Any:

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from html import escape
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from scaling_laws.errors import Note
+
 if TYPE_CHECKING:
+    from scaling_laws.fitting.groups import GroupedFit
     from scaling_laws.fitting.result import Fit
+    from scaling_laws.fitting.selection import Selection
 
 _MOST_DIGITS = 7
 
@@ -62,38 +67,120 @@ def rounded(value: float, stderr: float) -> tuple[str, str]:
 
 def fit_text(fit: Fit) -> str:
     """Return the printed form of a fit."""
-    rows = _coefficient_rows(fit)
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    lines = [f"{_title(fit)}    {_verdict(fit)}", _facts(fit)]
-    for row in rows:
-        cells = [row[0].ljust(widths[0])]
-        cells += [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
-        lines.append("  ".join(cells).rstrip())
-    lines += [f"{'!' if n.severity == 'warning' else '-'} {n}" for n in fit.notes]
-    return "\n".join(lines)
+    first = [f"{_title(fit)}    {_verdict(fit.notes)}", _facts(fit)]
+    return _as_text(first, _coefficient_rows(fit), fit.notes)
 
 
 def fit_html(fit: Fit) -> str:
     """Return the notebook form of a fit."""
-    header, *rows = _coefficient_rows(fit)
+    return _as_html(
+        _title(fit), _verdict(fit.notes), _facts(fit), _coefficient_rows(fit), fit.notes
+    )
+
+
+def grouped_text(grouped: GroupedFit) -> str:
+    """Return the printed form of grouped fits: one row a group."""
+    first = [f"{_grouped_title(grouped)}    {_verdict(grouped.notes)}", _grouped_facts(grouped)]
+    return _as_text(first, _group_rows(grouped), grouped.notes)
+
+
+def grouped_html(grouped: GroupedFit) -> str:
+    """Return the notebook form of grouped fits."""
+    return _as_html(
+        _grouped_title(grouped),
+        _verdict(grouped.notes),
+        _grouped_facts(grouped),
+        _group_rows(grouped),
+        grouped.notes,
+    )
+
+
+def selection_text(selection: Selection) -> str:
+    """Return the printed form of a selection."""
+    title, facts = _selection_title(selection)
+    first = [f"{title}    {_verdict(selection.notes)}", facts]
+    return _as_text(first, _candidate_rows(selection), selection.notes)
+
+
+def selection_html(selection: Selection) -> str:
+    """Return the notebook form of a selection."""
+    title, facts = _selection_title(selection)
+    rows = _candidate_rows(selection)
+    return _as_html(title, _verdict(selection.notes), facts, rows, selection.notes)
+
+
+def _selection_title(selection: Selection) -> tuple[str, str]:
+    laws = ", ".join(f"{name} {100 * w:.0f} %" for name, w in selection.weights.items())
+    parts = [f"{len(selection.runs)} runs"]
+    parts += [f"{n} {low:.3g}..{high:.3g}" for n, (low, high) in selection.ranges.items()]
+    parts.append(f"run noise {_noise(selection)}")
+    return f"Selection along {selection.along}: {laws}", " | ".join(parts)
+
+
+def _candidate_rows(selection: Selection, most: int = 8) -> list[list[str]]:
+    rows = [["", "focus", "held-out error", "weight"]]
+    for row in selection.table.head(most).itertuples():
+        if row.excluded:
+            break
+        name = f"{row.law}{', typical' if row.typical else ''}"
+        rows.append([name, f"{row.focus:g}", f"{row.error:.4g}", f"{row.weight:.3f}"])
+    return rows
+
+
+def _as_text(first: list[str], rows: list[list[str]], notes: Sequence[Note]) -> str:
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    lines = list(first)
+    for row in rows:
+        cells = [row[0].ljust(widths[0])]
+        cells += [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
+        lines.append("  ".join(cells).rstrip())
+    lines += [f"{'!' if n.severity == 'warning' else '-'} {n}" for n in notes]
+    return "\n".join(lines)
+
+
+def _as_html(
+    title: str, verdict: str, facts: str, table: list[list[str]], notes: Sequence[Note]
+) -> str:
+    header, *rows = table
     head = "".join(f"<th>{escape(c)}</th>" for c in header)
     body = "".join("<tr>" + "".join(f"<td>{escape(c)}</td>" for c in row) + "</tr>" for row in rows)
-    notes = "".join(
-        f"<li><code>{escape(n.code)}</code> {escape(n.message)}</li>" for n in fit.notes
-    )
-    listed = f"<ul>{notes}</ul>" if notes else ""
+    items = "".join(f"<li><code>{escape(n.code)}</code> {escape(n.message)}</li>" for n in notes)
+    listed = f"<ul>{items}</ul>" if items else ""
     return (
-        f"<p><b>{escape(_title(fit))}</b> &nbsp; {escape(_verdict(fit))}<br>{escape(_facts(fit))}"
+        f"<p><b>{escape(title)}</b> &nbsp; {escape(verdict)}<br>{escape(facts)}"
         f"</p><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{listed}"
     )
+
+
+def _grouped_title(grouped: GroupedFit) -> str:
+    family = grouped.family
+    return f"Fits of {family.name} by {grouped.group}: {plain_formula(family.formula)}"
+
+
+def _grouped_facts(grouped: GroupedFit) -> str:
+    count = sum(len(f.residuals) for f in grouped.fits)
+    shared = ", ".join(grouped.shared)
+    return f"{len(grouped)} groups | {count} runs | " + (
+        f"in common: {shared}" if shared else "nothing in common"
+    )
+
+
+def _group_rows(grouped: GroupedFit) -> list[list[str]]:
+    names = grouped.family.coefficient_names
+    rows = [[grouped.group, "runs", *names, "run noise"]]
+    for label, fit in grouped.items():
+        cells = [" +- ".join(rounded(v, fit.stderr[n])) for n, v in fit.coef.items()]
+        cells = [c.removesuffix(" +- -") for c in cells]
+        rows.append([str(label), str(len(fit.residuals)), *cells, _noise(fit)])
+    return rows
 
 
 def _title(fit: Fit) -> str:
     return f"Fit of {fit.law.family.name}: {plain_formula(fit.law.family.formula)}"
 
 
-def _verdict(fit: Fit) -> str:
-    warnings = sum(n.severity == "warning" for n in fit.notes)
+def _verdict(notes: Sequence[Note]) -> str:
+    warnings = sum(n.severity == "warning" for n in notes)
     if not warnings:
         return "TRUSTED"
     return f"NOT TRUSTED ({warnings} warning{'s' if warnings > 1 else ''})"
@@ -107,10 +194,13 @@ def _facts(fit: Fit) -> str:
     residual = fit.predictive.residual
     robust = "least squares" if not np.isfinite(fit.delta) else f"Huber {fit.delta:.2g}"
     parts.append(f"{residual} residual, {robust}")
-    scale = f"{100 * fit.noise:.2g} %" if residual == "log" else f"{fit.noise:.2g}"
-    parts.append(f"run noise {scale}")
+    parts.append(f"run noise {_noise(fit)}")
     parts.append(f"{fit.starts_agreeing} of {fit.starts} starts agree")
     return " | ".join(parts)
+
+
+def _noise(fit: Fit | Selection) -> str:
+    return f"{100 * fit.noise:.2g} %" if fit.predictive.residual == "log" else f"{fit.noise:.2g}"
 
 
 def _coefficient_rows(fit: Fit) -> list[list[str]]:

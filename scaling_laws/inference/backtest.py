@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from scaling_laws.data.runs import Runs
-from scaling_laws.errors import DataError, FitError, Note, suggest
-from scaling_laws.laws.family import LawFamily
+from scaling_laws.errors import DataError, Note, ScalingLawError, suggest
+from scaling_laws.laws.family import Law, LawFamily
 from scaling_laws.quantities import check_values
 from scaling_laws.solving.objective import Array
 from scaling_laws.solving.setup import Settings, bind_family
@@ -36,8 +36,9 @@ class Backtest:
     target : str
     rows : DataFrame
         One row per cut and held-out run: ``cut``, the value of ``along``, ``distance`` [decades
-        beyond the largest value fitted], ``actual``, ``predicted``, ``error`` (signed: logarithm
-        of predicted over actual, or their difference where the target is not positive).
+        beyond the largest value fitted] and ``distance_<input>`` of every input, ``actual``,
+        ``predicted``, ``error`` (signed: logarithm of predicted over actual, or their difference
+        where the target is not positive).
     notes : tuple of Note
         Cuts that could not be fitted, with the reason.
 
@@ -88,7 +89,7 @@ class Backtest:
 
 def backtest(
     runs: Any,
-    law: str | LawFamily,
+    law: Any,
     *,
     along: str = "flops",
     cuts: Sequence[float] | None = None,
@@ -103,15 +104,19 @@ def backtest(
     Parameters
     ----------
     runs : DataFrame, mapping of columns, or sequence of mappings
-    law : str or LawFamily
+    law : str, LawFamily, Fit or callable
+        A law; a fit, whose law and options are used; or anything that turns a table of runs into
+        an object with ``predict(table)``, such as ``lambda train: sl.select(train)``. It gets the
+        columns under the library's names, and must predict one number a row, or a table with the
+        target as a column.
     along : str, default "flops"
-        Input (or ``flops``) to cut along; the question should extrapolate in the same direction.
-        Laws without compute default to their only input.
+        Input, ``flops`` or other column to cut along; the question should extrapolate in the same
+        direction. Laws without compute default to their only input.
     cuts : sequence of float, optional
         Largest value fitted, in the unit of ``along``. Default: up to six, from 40 % to 90 % of
         the runs.
     target, inputs, columns, weights
-        As `scaling_laws.fit`.
+        As `scaling_laws.fit`; a callable needs ``inputs``.
     **options
         ``residual``, ``robust``, ``fixed``, ``bounds``, ``start``, ``ties``, ``priors``,
         ``focus`` as `scaling_laws.fit`.
@@ -140,12 +145,26 @@ def backtest(
             raise DataError(
                 f"backtest has no option '{name}'.{suggest(name, known)} It has {known}."
             )
-    settings = Settings(**options)
-    family = bind_family(law, target, inputs)
+    fitted = getattr(law, "fitter", None)
+    if fitted is not None and isinstance(law.law, Law):
+        own = {n: getattr(fitted, n) for n in known}
+        settings, inputs, target = Settings(**{**own, **options}), law.law.inputs, law.target
+        law = law.law.family
+    else:
+        settings = Settings(**options)
+    name, form = _named(law, inputs)
+    family = bind_family(form, target, inputs)
     checked = settings.check(runs, family, target, columns, weights)
     if along == "flops" and checked.flops is None and len(checked.inputs) == 1:
         along = checked.inputs[0]
-    return backtest_checked(checked, family, settings, along, cuts)
+    axis = _axis(checked, runs, along)
+    if form is law:
+        return backtest_checked(checked, family, settings, along, cuts, axis=axis)
+
+    def predict(train: Runs, held_out: Runs) -> Array:
+        return _predicted(law(_table(train)), held_out)
+
+    return _backtest(checked, name, along, axis, cuts, predict)
 
 
 def backtest_checked(
@@ -154,49 +173,106 @@ def backtest_checked(
     settings: Settings,
     along: str,
     cuts: Sequence[float] | None = None,
+    *,
+    axis: Array | None = None,
 ) -> Backtest:
     """Backtest rows that were checked already."""
+
+    def predict(train: Runs, held_out: Runs) -> Array:
+        solved = settings.solve(train, family, use_lmfit=False)
+        value = family.evaluate(held_out.x, list(solved.coef))
+        return np.asarray(np.broadcast_to(value, held_out.y.shape))
+
+    return _backtest(
+        runs, family.name, along, runs.column(along) if axis is None else axis, cuts, predict
+    )
+
+
+def _backtest(
+    runs: Runs,
+    name: str,
+    along: str,
+    axis: Array,
+    cuts: Sequence[float] | None,
+    predict: Callable[[Runs, Runs], Array],
+) -> Backtest:
     import pandas as pd
 
-    axis = runs.column(along)
     cuts = None if cuts is None else check_values("cuts", np.atleast_1d(cuts), "real").tolist()
     parts, counts, notes = [], {}, []
     for cut in automatic_cuts(axis) if cuts is None else sorted(float(c) for c in cuts):
-        train = axis <= cut + _SAME * abs(cut)
-        test = ~train
-        if not test.any() or not train.any():
+        below = axis <= cut + _SAME * abs(cut)
+        if below.all() or not below.any():
             continue
+        train, held_out = runs.take(below), runs.take(~below)
         try:
-            solved = settings.solve(runs.take(train), family, use_lmfit=False)
-        except (DataError, FitError) as error:
+            predicted = predict(train, held_out)
+        except ScalingLawError as error:
             notes.append(
                 Note("cut_skipped", "info", f"cut at {cut:g}: {error}", {"cut": float(cut)})
             )
             continue
-        held_out = runs.take(test)
-        predicted = np.broadcast_to(
-            family.evaluate(held_out.x, list(solved.coef)), held_out.y.shape
-        )
-        counts[float(cut)] = int(train.sum())
-        parts.append(
-            pd.DataFrame(
-                {
-                    "cut": float(cut),
-                    along: axis[test],
-                    "distance": np.log10(axis[test] / axis[train].max()),
-                    "actual": held_out.y,
-                    "predicted": predicted,
-                    "error": signed_error(predicted, held_out.y),
-                },
-                index=pd.Index(list(held_out.index), name="row"),
-            )
-        )
+        counts[float(cut)] = int(below.sum())
+        rows = {
+            "cut": np.full(len(held_out), float(cut)),
+            along: axis[~below],
+            "distance": np.log10(axis[~below] / axis[below].max()),
+        }
+        for n, seen, asked in zip(runs.inputs, train.x, held_out.x, strict=True):
+            rows[f"distance_{n}"] = log_distance(asked, float(seen.max()), 1.0) / np.log(10.0)
+        rows |= {"actual": held_out.y, "predicted": predicted}
+        rows["error"] = signed_error(predicted, held_out.y)
+        parts.append(pd.DataFrame(rows, index=pd.Index(list(held_out.index), name="row")))
     if not parts:
         why = f" {notes[-1].message}" if notes else ""
         raise DataError(
             f"no cut along '{along}' leaves enough runs on both sides ({len(runs)} runs).{why}"
         )
-    return Backtest(family.name, along, runs.target, pd.concat(parts), counts, tuple(notes))
+    return Backtest(name, along, runs.target, pd.concat(parts), counts, tuple(notes))
+
+
+def _named(law: Any, inputs: Sequence[str] | None) -> tuple[str, Any]:
+    """Name of what is tested, and a law over the same inputs by which the table is checked."""
+    if isinstance(law, str | LawFamily) or not callable(law):
+        return "", law
+    if inputs is None:
+        raise DataError(
+            "backtest of a callable needs inputs=, the names of the columns it predicts from."
+        )
+    name = getattr(law, "__name__", type(law).__name__)
+    return ("callable" if name == "<lambda>" else name), "product"
+
+
+def _axis(runs: Runs, table: Any, along: str) -> Array:
+    """Values of ``along``, from the checked columns or else from the user's table."""
+    names = getattr(table, "columns", ())
+    if along in (*runs.inputs, "flops", runs.target) or along not in names:
+        return runs.column(along)
+    return check_values(along, table.loc[list(runs.index), along].to_numpy(), "positive")
+
+
+def _table(runs: Runs) -> pd.DataFrame:
+    return runs.to_frame().drop(columns=["weight", "cluster"])
+
+
+def _predicted(predictor: Any, held_out: Runs) -> Array:
+    """Predictions of an object with ``predict`` for held-out rows, one number a row."""
+    import pandas as pd
+
+    found = predictor.predict(_table(held_out).drop(columns=held_out.target))
+    values = np.asarray(found[held_out.target] if isinstance(found, pd.DataFrame) else found)
+    if values.shape != held_out.y.shape:
+        raise DataError(
+            f"predict gave {values.shape} for {len(held_out)} rows. Return one number a row."
+        )
+    return np.asarray(values, dtype=float)
+
+
+def log_distance(values: Array, largest: Array | float, span: float) -> Array:
+    """Distance beyond ``largest``, zero below it: in logs, or in spans where not positive."""
+    if np.all(values > 0) and np.all(np.asarray(largest) > 0):
+        return np.asarray(np.maximum(np.log(values) - np.log(largest), 0.0))
+    return np.asarray(np.maximum(values - largest, 0.0) / max(span, 1e-300))
 
 
 def automatic_cuts(axis: Array) -> Array:

@@ -9,12 +9,33 @@ from typing import Any, Literal
 import numpy as np
 
 from scaling_laws.errors import DataError
+from scaling_laws.inference.law_error import LawError
+from scaling_laws.inference.trend import NoiseTrend
 from scaling_laws.laws.family import LawFamily
 from scaling_laws.solving.objective import Array, Residual, inverse_transform, transform
 
 Kind = Literal["run", "mean"]
-PARTS = ("coefficients", "law", "run")
+PARTS = ("coefficients", "candidates", "law", "run")
 _ELEMENTS = 4_000_000
+
+
+@dataclass(frozen=True, eq=False)
+class Spread:
+    """How draws of several candidates spread around their weighted mean.
+
+    Parameters
+    ----------
+    candidates : int
+        How many; the family is their combination, and its first coefficients are their weights.
+    coefficient_share : float
+        Share of the coefficients' deviations that the candidates' disagreement does not contain.
+    factor : ndarray (k,)
+        By how much each draw's deviation from the mean is stretched.
+    """
+
+    candidates: int
+    coefficient_share: float
+    factor: Array
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,11 +50,18 @@ class Predictive:
     coef : ndarray (k, p)
         Draws of the coefficients, raw units.
     z_law, z_run : ndarray (k,)
-        Standard normal numbers of the law error and of the run noise.
+        Numbers of the law error (standard normal) and of the run noise (times how large the noise
+        is in that draw: of Student's kind where runs are few).
     noise : float
-        Run noise on the residual scale.
+        Typical run noise on the residual scale.
+    trend : NoiseTrend or None
+        How the run noise changes with compute or loss; None where it does not.
     residual : {"log", "linear", "logit"}
     bounds : pair of float
+    law_error : LawError or None
+        How far the law itself may be wrong beyond the data; None leaves that out.
+    spread : Spread or None
+        For several candidates: how their draws are put together.
     """
 
     family: LawFamily
@@ -44,6 +72,9 @@ class Predictive:
     noise: float
     residual: Residual
     bounds: tuple[float, float]
+    law_error: LawError | None = None
+    spread: Spread | None = None
+    trend: NoiseTrend | None = None
 
     def mean(self, inputs: Sequence[Array]) -> Array:
         """Return the point prediction ``(n,)``."""
@@ -54,17 +85,60 @@ class Predictive:
         self, inputs: Sequence[Array], parts: Sequence[str], span: slice = slice(None)
     ) -> Array:
         """Return draws of the target ``(k, n)`` with the named parts of the uncertainty."""
-        coef = self.coef[span] if "coefficients" in parts else self.values[None]
+        deviation = self.deviations(inputs, parts, span)
+        centre = transform(self._inside(self.mean(inputs)), self.residual, self.bounds)
+        return np.asarray(inverse_transform(centre + deviation, self.residual, self.bounds))
+
+    def deviations(
+        self, inputs: Sequence[Array], parts: Sequence[str], span: slice = slice(None)
+    ) -> Array:
+        """Return draws of the target less its point prediction, on the residual scale."""
+        point = self._on_scale(inputs, self.values[None])
+        coef = self.coef[span]
+        total = np.zeros((len(coef), len(inputs[0])))
+        if self.spread is None:
+            if "coefficients" in parts:
+                total += self._on_scale(inputs, coef) - point
+        elif "coefficients" in parts or "candidates" in parts:
+            total += self._candidates(inputs, parts, coef, point, self.spread)
+        if "law" in parts and self.law_error is not None:
+            size = self.law_error.at(self.family.inputs, inputs)
+            total += size * self.z_law[span][:, None]
+        if "run" in parts:
+            total += self.noise_at(inputs) * self.z_run[span][:, None]
+        return total if self.spread is None else total * self.spread.factor[span][:, None]
+
+    def _candidates(
+        self,
+        inputs: Sequence[Array],
+        parts: Sequence[str],
+        coef: Array,
+        point: Array,
+        spread: Spread,
+    ) -> Array:
+        m = spread.candidates
+        centre = np.concatenate([np.eye(m), np.repeat(self.values[None, m:], m, axis=0)], axis=1)
+        middle = self._on_scale(inputs, centre)[coef[:, :m].argmax(axis=1)]
+        total = np.zeros(middle.shape)
+        if "candidates" in parts:
+            total += middle - point
+        if "coefficients" in parts:
+            total += spread.coefficient_share * (self._on_scale(inputs, coef) - middle)
+        return total
+
+    def _on_scale(self, inputs: Sequence[Array], coef: Array) -> Array:
+        """Evaluate draws of coefficients ``(k, p)`` on the residual scale ``(k, n)``."""
         columns = [c[:, None] for c in coef.T]
         with np.errstate(all="ignore"):
             value = self.family.evaluate(inputs, columns)
-        k = len(self.coef[span])
-        value = self._inside(np.broadcast_to(value, (k, len(inputs[0]))))
-        if "run" not in parts:
-            return value
-        on_scale = transform(value, self.residual, self.bounds)
-        noisy = on_scale + self.noise * self.z_run[span][:, None]
-        return np.asarray(inverse_transform(noisy, self.residual, self.bounds))
+        value = self._inside(np.broadcast_to(value, (len(coef), len(inputs[0]))))
+        return np.asarray(transform(value, self.residual, self.bounds))
+
+    def noise_at(self, inputs: Sequence[Array]) -> Array:
+        """Return the standard deviation of a run on the residual scale ``(n,)``."""
+        if self.trend is None:
+            return np.full(len(inputs[0]), self.noise)
+        return self.noise * self.trend.factor(self.family, self.values.tolist(), inputs)
 
     def _inside(self, value: Array) -> Array:
         """Keep draws of a bounded or positive target where its residual is defined."""
@@ -102,12 +176,12 @@ def parts_of(kind: Kind, parts: Sequence[str] | None) -> tuple[str, ...]:
     Examples
     --------
     >>> parts_of("mean", None)
-    ('coefficients', 'law')
+    ('coefficients', 'candidates', 'law')
     """
     if kind not in ("run", "mean"):
         raise DataError(f"kind must be 'run' (one new run) or 'mean' (the curve), got {kind!r}.")
     if parts is None:
-        return PARTS if kind == "run" else PARTS[:2]
+        return PARTS if kind == "run" else PARTS[:3]
     unknown = [p for p in parts if p not in PARTS]
     if unknown:
         raise DataError(f"parts must be among {PARTS}, got {unknown[0]!r}.")

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scaling_laws.solving.objective import Array
 
 
-def run_noise(residuals: Array, weights: Array, free_coefficients: int) -> float:
+def run_noise(residuals: Array, weights: Array, free_coefficients: float) -> float:
     """Standard deviation of a run around the curve, degrees of freedom counted.
 
     Parameters

@@ -1,7 +1,12 @@
-"""Draws of coefficients: a cluster bootstrap whose weights depend on labels, not on order.
+"""Draws of coefficients, by disturbing the runs or by reweighting them, and fitting again.
 
-The weight of cluster ``c`` in draw ``j`` is a function of (seed, label of ``c``, ``j``) alone, so
-draws do not depend on row order, chunking or workers, and two fits that share runs are paired
+With few clusters, draw ``j`` disturbs the runs by noise as large as the residuals say a run's is,
+and how large that is, is itself drawn: intervals have the tails of Student's t. With many, draw
+``j`` reweights the clusters (Rubin's Bayesian bootstrap), which needs no model of the noise. In
+between, some draws are of the one kind and some of the other.
+
+What happens to cluster ``c`` in draw ``j`` is a function of (seed, label of ``c``, ``j``) alone,
+so draws do not depend on row order, chunking or workers, and two fits that share runs are paired
 draw by draw.
 """
 
@@ -9,16 +14,29 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from scaling_laws.data.runs import hash_labels, mix_bits
+from scaling_laws.data.runs import hash_labels, hash_rows, mix_bits
+from scaling_laws.inference.noise import lack_of_fit
+from scaling_laws.inference.trend import NoiseTrend, noise_trend
+from scaling_laws.inference.variance import Components, components, leverage
 from scaling_laws.solving.batch import Solutions, joined, second_order_terms, solve_batch
-from scaling_laws.solving.objective import EFFICIENCY, Array, Problem, robust_scale
+from scaling_laws.solving.objective import (
+    EFFICIENCY,
+    Array,
+    Problem,
+    inverse_transform,
+    robust_scale,
+)
 from scaling_laws.solving.point import PointSolution
 
 _UNIT = 2.0**-53
+_FEW = 8  # clusters per coefficient: reweighting starts here, and is alone at twice this
+_LACK_OF_FIT = 0.01  # p-value below which replicates' configurations are given misfit of their own
+_NORMAL_ROWS = 20.0  # degrees of freedom that theory counts for in the robust loss's efficiency
 
 
 @dataclass(frozen=True)
@@ -30,10 +48,19 @@ class Draws:
     free : ndarray (k, q)
     failed : int
         Draws whose refit did not converge (their last iterate is kept).
+    run_noise : float
+        Typical standard deviation of a run on the residual scale.
+    noise : ndarray (k,)
+        The same in each draw.
+    trend : NoiseTrend or None
+        How that changes with compute or loss, where the data show it.
     """
 
     free: Array
     failed: int
+    run_noise: float
+    noise: Array
+    trend: NoiseTrend | None = None
 
 
 def keyed_uniforms(labels: NDArray[np.uint64], first: int, last: int, seed: int) -> Array:
@@ -57,8 +84,13 @@ def keyed_uniforms(labels: NDArray[np.uint64], first: int, last: int, seed: int)
     >>> bool((both[2:] == keyed_uniforms(labels, 2, 4, seed=0)).all())
     True
     """
+    return _uniforms(labels, np.arange(first, last), seed)
+
+
+def _uniforms(labels: NDArray[np.uint64], draws: NDArray[Any], seed: int) -> Array:
+    """Uniform numbers of the draws with these numbers."""
     key = mix_bits(labels ^ mix_bits(np.array([seed], dtype=np.int64).view(np.uint64)))
-    draw = mix_bits(np.arange(first, last, dtype=np.uint64))
+    draw = mix_bits(draws.astype(np.uint64))
     bits = mix_bits(key[None, :] ^ draw[:, None])
     return (np.asarray(bits >> np.uint64(11), dtype=float) + 0.5) * _UNIT
 
@@ -67,7 +99,12 @@ def keyed_normals(label: str, draws: int, seed: int) -> Array:
     """Return standard normal numbers ``(draws,)`` for a named use, a function of the draw alone."""
     from scipy.special import ndtri
 
-    return np.asarray(ndtri(keyed_uniforms(hash_labels([label]), 0, draws, seed)[:, 0]))
+    return np.asarray(ndtri(keyed_ranks(label, draws, seed)))
+
+
+def keyed_ranks(label: str, draws: int, seed: int) -> Array:
+    """Return uniform numbers ``(draws,)`` for a named use, a function of the draw alone."""
+    return keyed_uniforms(hash_labels([label]), 0, draws, seed)[:, 0]
 
 
 def cluster_weights(labels: NDArray[np.uint64], first: int, last: int, seed: int) -> Array:
@@ -79,8 +116,12 @@ def cluster_weights(labels: NDArray[np.uint64], first: int, last: int, seed: int
     ----------
     Rubin (1981), Annals of Statistics 9, 130.
     """
+    return _weights(labels, np.arange(first, last), seed)
+
+
+def _weights(labels: NDArray[np.uint64], draws: NDArray[Any], seed: int) -> Array:
     unique, inverse = np.unique(labels, return_inverse=True)
-    weights = -np.log(keyed_uniforms(unique, first, last, seed))
+    weights = -np.log(_uniforms(unique, draws, seed))
     weights /= weights.mean(axis=1, keepdims=True)
     return np.asarray(weights[:, inverse.ravel()])
 
@@ -91,63 +132,376 @@ def draw_coefficients(
     draws: int,
     seed: int,
     *,
+    rows: NDArray[np.uint64] | None = None,
     workers: int = 1,
     chunk: int | None = None,
     prior_sd: Array | None = None,
 ) -> Draws:
-    """Refit to reweighted clusters, ``draws`` times.
-
-    Deviations from the point are widened by ``sqrt(n / (n - q))`` for the coefficients spent.
+    """Draw what the coefficients may be, and how large the noise of a run.
 
     Parameters
     ----------
     point : PointSolution
     clusters : ndarray of uint64 (n,)
-    draws, seed, workers : int
+        Rows of one cluster share a disturbance, or a weight.
+    draws, seed : int
+    rows : ndarray of uint64 (n,), optional
+        Labels of the rows; default from their numbers.
+    workers : int
     chunk : int, optional
         Draws solved together; no effect on the result.
     prior_sd : ndarray (p,), optional
         Standard deviations of the priors: each draw moves their means by so much at random, so
         that what only a prior tells keeps the prior's spread (randomised maximum a posteriori;
         Bardsley et al. 2014).
+
+    Returns
+    -------
+    Draws
     """
-    problem, q = point.problem, len(point.free)
+    noise = disturbance(point, clusters, rows)
+    shared, single = noise.components.draw(
+        np.stack([keyed_ranks(n, draws, seed) for n in ("size of noise", "ratio of noise")], axis=1)
+    )
     start = np.repeat(point.free[None], draws, axis=0)
-    if q == 0 or draws == 0:
-        return Draws(start, 0)
+    size = single if noise.misfit else np.hypot(shared, single)
+    if len(point.free) == 0 or draws == 0:
+        return Draws(start, 0, noise.run, size, noise.trend)
+    reweighted = keyed_ranks("kind of draw", draws, seed) < noise.reweighted
+    free, failed = start.copy(), 0
+    for kind in (False, True):
+        chosen = np.flatnonzero(reweighted == kind)
+        if not len(chosen):
+            continue
+        if kind:
+            change = _reweighting(point.problem, noise, chosen, seed)
+            problem = point.problem
+        else:
+            change = _disturbing(noise, chosen, shared, single, seed)
+            problem = pseudo_problem(point.problem, point.free)
+        means = None if prior_sd is None else _moved_means(problem, prior_sd, chosen, draws, seed)
+        solved = _refits(problem, start[chosen], change, means, workers, chunk)
+        failed += int(np.sum(~solved.converged))
+        free[chosen] = solved.free
+        if kind:
+            widened = point.free + (solved.free - point.free) * noise.widening(chosen, draws, seed)
+            free[chosen] = np.clip(widened, problem.lower, problem.upper)
+    return Draws(free, failed, noise.run, size, noise.trend)
 
-    def weights(span: slice) -> Array:
-        return problem.weights * cluster_weights(clusters, span.start, span.stop, seed)
 
-    if prior_sd is None:
-        solved = solve_batch(problem, start, weights, workers=workers, chunk=chunk)
-    else:
-        solved = _with_moved_priors(point, start, weights, prior_sd, seed)
-    count = len(np.unique(clusters))
-    widened = point.free + (solved.free - point.free) * np.sqrt(count / max(count - q, 1))
-    free = np.clip(widened, problem.lower, problem.upper)
-    return Draws(free, int(np.sum(~solved.converged)))
-
-
-def _with_moved_priors(
-    point: PointSolution,
-    start: Array,
-    weights: Callable[[slice], Array],
-    prior_sd: Array,
-    seed: int,
-) -> Solutions:
-    """Refit draw by draw, each with prior means of its own."""
-    problem, draws = point.problem, len(start)
+def _moved_means(
+    problem: Problem, prior_sd: Array, chosen: NDArray[Any], draws: int, seed: int
+) -> Array:
+    """Means of the priors in each draw."""
     names = problem.family.coefficient_names
     moves = np.stack([keyed_normals(f"prior of {n}", draws, seed) for n in names], axis=1)
-    means = problem.prior_mean + np.where(np.isfinite(prior_sd), prior_sd, 0.0) * moves
-    parts = [
-        solve_batch(
-            replace(problem, prior_mean=means[j]), start[j : j + 1], weights(slice(j, j + 1))
+    return np.asarray(
+        problem.prior_mean + np.where(np.isfinite(prior_sd), prior_sd, 0.0) * moves[chosen]
+    )
+
+
+class _Change(NamedTuple):
+    """Weights or disturbances of the draws of a span."""
+
+    weights: Callable[[slice], Array] | None
+    shifts: Callable[[slice], Array] | None
+
+    def of(self, j: int) -> _Change:
+        """Return those of draw ``j`` alone."""
+        weights, shifts = self
+        one = slice(j, j + 1)
+        return _Change(
+            None if weights is None else lambda _: weights(one),
+            None if shifts is None else lambda _: shifts(one),
         )
-        for j in range(draws)
-    ]
+
+
+def _reweighting(problem: Problem, noise: Disturbance, chosen: NDArray[Any], seed: int) -> _Change:
+    """Weights of the clusters in the chosen draws."""
+
+    def weights(span: slice) -> Array:
+        return problem.weights * _weights(noise.clusters, chosen[span], seed)
+
+    return _Change(weights, None)
+
+
+def _disturbing(
+    noise: Disturbance, chosen: NDArray[Any], shared: Array, single: Array, seed: int
+) -> _Change:
+    """Disturbances of the rows in the chosen draws."""
+
+    def shifts(span: slice) -> Array:
+        j = chosen[span]
+        return noise.shifts(j, shared[j], single[j], seed)
+
+    return _Change(None, shifts)
+
+
+def _refits(
+    problem: Problem,
+    start: Array,
+    change: _Change,
+    means: Array | None,
+    workers: int,
+    chunk: int | None,
+) -> Solutions:
+    """Refit all draws together or, where each has prior means of its own, one by one."""
+    if means is None:
+        return solve_batch(
+            problem,
+            start,
+            change.weights,
+            shifts=change.shifts,
+            workers=workers,
+            chunk=chunk,
+        )
+    parts = []
+    for j, mean in enumerate(means):
+        moved, (weights, shifts) = replace(problem, prior_mean=mean), change.of(j)
+        parts.append(solve_batch(moved, start[j : j + 1], weights, shifts=shifts))
     return joined(parts)
+
+
+@dataclass(frozen=True, eq=False)
+class Disturbance:
+    """How draws differ from the data: the noise of the runs, and which kind of draw to trust.
+
+    Parameters
+    ----------
+    components : Components
+        Noise shared by the rows of a cluster, and of single rows.
+    misfit : bool
+        Whether what rows share is misfit of their configuration, no noise of a run.
+    trend : NoiseTrend or None
+    factor : ndarray (n,)
+        Noise of each row over typical noise.
+    inefficiency : float
+        Variance of the robust estimate over that of least squares.
+    reweighted : float
+        Share of the draws that reweight clusters; the others disturb runs.
+    dof : float
+        Clusters less coefficients.
+    clusters, rows : ndarray of uint64 (n,)
+        Labels of what shares a disturbance or a weight, and of the rows.
+    """
+
+    components: Components
+    misfit: bool
+    trend: NoiseTrend | None
+    factor: Array
+    inefficiency: float
+    reweighted: float
+    dof: float
+    clusters: NDArray[np.uint64]
+    rows: NDArray[np.uint64]
+
+    @property
+    def run(self) -> float:
+        """Standard deviation of a run."""
+        shared, single = self.components.estimate
+        return single if self.misfit else float(np.hypot(shared, single))
+
+    def shifts(self, draws: NDArray[Any], shared: Array, single: Array, seed: int) -> Array:
+        """Disturbances ``(draws, n)`` with standard deviations ``shared`` and ``single``."""
+        unique, inverse = np.unique(self.clusters, return_inverse=True)
+        factor = np.sqrt(self.inefficiency)
+        of_cluster = _normals(unique, draws, seed)
+        if len(unique) == len(self.clusters):
+            of_cluster *= (factor * single)[:, None]
+            out = of_cluster[:, inverse.ravel()]
+        else:
+            of_cluster *= (factor * shared)[:, None]
+            out = _normals(self.rows, draws, seed)
+            out *= (factor * single)[:, None]
+            out += of_cluster[:, inverse.ravel()]
+        return out if self.trend is None else out * self.factor
+
+    def widening(self, chosen: NDArray[Any], draws: int, seed: int) -> Array:
+        """Factors ``(draws, 1)`` of the deviations of reweighted draws.
+
+        The coefficients spent, and the tails of Student's t.
+        """
+        from scipy.special import gammaincinv
+
+        ranks = keyed_ranks("size of noise", draws, seed)[chosen]
+        square = 2.0 * gammaincinv(0.5 * self.dof, 1.0 - ranks)
+        count = len(np.unique(self.clusters))
+        return np.asarray(np.sqrt(count / self.dof * (self.dof / square)))[:, None]
+
+
+def _normals(labels: NDArray[np.uint64], draws: NDArray[Any], seed: int) -> Array:
+    from scipy.special import ndtri
+
+    return np.asarray(ndtri(_uniforms(labels, draws, seed)))
+
+
+def disturbance(
+    point: PointSolution, clusters: NDArray[np.uint64], rows: NDArray[np.uint64] | None = None
+) -> Disturbance:
+    """Return the noise around a solved point.
+
+    Parameters
+    ----------
+    point : PointSolution
+    clusters, rows : ndarray of uint64 (n,)
+        As `draw_coefficients`.
+    """
+    problem, q = point.problem, len(point.free)
+    residuals, jacobian = problem.residuals_with_jacobian(point.free[None])
+    root = np.sqrt(problem.weights)
+    r, jac = residuals[0], jacobian[0][~at_bound(problem, point.free)]
+    rows = hash_rows([*problem.x, problem.y]) if rows is None else rows
+    groups, trend, misfit = clusters, None, False
+    if len(np.unique(clusters)) == len(clusters):
+        misfit = _misfits(r, problem, q)
+        groups, rows = (hash_rows(problem.x), clusters) if misfit else (clusters, rows)
+        values = problem.full(point.free[None])[0].tolist()
+        trend = noise_trend(_free_squares(root * r, root * jac), problem.family, values, problem.x)
+    factor = np.ones(len(r))
+    if trend is not None:
+        factor = trend.factor(problem.family, values, problem.x)
+    scaled = root / factor
+    prior = _prior_rows(point, ~at_bound(problem, point.free))
+    found = components(scaled * r, (scaled * jac).T, groups, prior, problem.weights)
+    count = len(np.unique(groups))
+    return Disturbance(
+        components=found,
+        misfit=misfit,
+        trend=trend,
+        factor=factor,
+        inefficiency=_inefficiency(r / factor, problem, found),
+        reweighted=reweighted_share(count, q),
+        dof=float(max(count - q, 1)),
+        clusters=groups,
+        rows=rows,
+    )
+
+
+def reweighted_share(clusters: int, coefficients: int) -> float:
+    """Share of the draws that reweight clusters: 0 up to eight a coefficient, 1 from sixteen.
+
+    Examples
+    --------
+    >>> [reweighted_share(n, 5) for n in (9, 40, 60, 240)]
+    [0.0, 0.0, 0.5, 1.0]
+    """
+    enough = _FEW * max(coefficients, 1)
+    return float(np.clip((clusters - enough) / enough, 0.0, 1.0))
+
+
+def _misfits(r: Array, problem: Problem, coefficients: int) -> bool:
+    """Whether configurations miss the curve by more than their replicates differ."""
+    found = lack_of_fit(r, problem.weights, hash_rows(problem.x), coefficients)
+    return found is not None and found.p_value < _LACK_OF_FIT
+
+
+def _free_squares(residuals: Array, jacobian: Array) -> Array:
+    """Squared residuals over the share of noise that the fit leaves in each."""
+    taken = leverage(jacobian.T)
+    return np.asarray(residuals**2 / np.maximum(1.0 - taken, 0.05))
+
+
+def _prior_rows(point: PointSolution, inside: NDArray[np.bool_]) -> Array | None:
+    """Derivatives of the priors' residuals ``(p, q)``; None without priors."""
+    problem = point.problem
+    if not problem.prior_precision.any():
+        return None
+    slope = np.where(problem.logs, problem.full(point.free[None])[0], 1.0)
+    strength = np.sqrt(problem.prior_precision) * slope
+    return np.asarray((strength[:, None] * problem.matrix)[:, inside])
+
+
+def _inefficiency(r: Array, problem: Problem, found: Components) -> float:
+    """Variance of the robust estimate over that of least squares, from residuals and theory.
+
+    The residuals' own ratio, with Huber's correction for few rows (1981, sec. 7.6), counts by
+    their degrees of freedom, that of normal noise by twenty.
+    """
+    from scipy.special import ndtr
+
+    delta, w, dof = problem.delta, problem.weights, max(found.dof, 1.0)
+    spread = np.sqrt(found.total / dof)
+    if not np.isfinite(delta) or spread <= 0:
+        return 1.0
+    c = delta / spread
+    inner, density = 2 * ndtr(c) - 1, np.exp(-0.5 * c * c) / np.sqrt(2 * np.pi)
+    normal = (inner - 2 * c * density + 2 * c * c * (1 - ndtr(c))) / max(inner, 1e-6) ** 2
+    width = max(delta, EFFICIENCY * robust_scale(r, w))
+    inside = max(float(np.sum(w * (np.abs(r) <= width)) / np.sum(w)), 1e-3)
+    slope = inside * delta / width
+    few = 1.0 + len(problem.free) / len(r) * (1.0 - inside) / inside
+    seen = float(np.sum(w * np.clip(r, -delta, delta) ** 2)) * (few / slope) ** 2 / found.total
+    return float((_NORMAL_ROWS * normal + dof * seen) / (_NORMAL_ROWS + dof))
+
+
+def pseudo_problem(problem: Problem, free: Array) -> Problem:
+    """Return the least-squares problem whose optimum is the robust one.
+
+    Its targets leave residuals cut at Huber's turning point (Huber 1981, sec. 7.8).
+    """
+    if not np.isfinite(problem.delta):
+        return problem
+    r = problem.residuals(free[None])[0]
+    beyond = r - np.clip(r, -problem.delta, problem.delta)
+    target = inverse_transform(
+        problem.transformed_target + beyond, problem.residual, problem.bounds
+    )
+    return replace(problem, y=np.asarray(target), delta=np.inf)
+
+
+def coefficient_covariance(
+    point: PointSolution, clusters: NDArray[np.uint64], prior_sd: Array | None = None
+) -> Array:
+    """Covariance of the free coefficients that goes with the draws, NaN for those at a bound.
+
+    Of the noise's components where clusters are few, cluster-robust where they are many, and in
+    between a mean of the two with the draws' own shares.
+
+    Returns
+    -------
+    ndarray (q, q)
+    """
+    noise = disturbance(point, clusters)
+    robust = sandwich_covariance(point, noise.clusters, prior_sd)
+    if noise.reweighted >= 1.0:
+        return robust
+    problem, q = point.problem, len(point.free)
+    inside = np.flatnonzero(~at_bound(problem, point.free))
+    out = np.full((q, q), np.nan)
+    if not len(inside):
+        return out
+    jac = problem.residuals_with_jacobian(point.free[None])[1][0][inside]
+    _, group = np.unique(noise.clusters, return_inverse=True)
+    scores = jac * problem.weights * noise.factor
+    grouped = np.stack([np.bincount(group.ravel(), s) for s in scores])
+    shared, single = noise.components.estimate
+    meat = single**2 * scores @ scores.T + shared**2 * grouped @ grouped.T
+    prior = _prior_rows(point, ~at_bound(problem, point.free))
+    bread = (jac * problem.weights) @ jac.T + (0.0 if prior is None else prior.T @ prior)
+    inverse = _inverse(bread)
+    meat = noise.inefficiency * meat + _prior_meat(point, inside, prior_sd)
+    out[np.ix_(inside, inside)] = inverse @ meat @ inverse
+    return noise.reweighted * robust + (1.0 - noise.reweighted) * out
+
+
+def _inverse(matrix: Array) -> Array:
+    """Pseudo-inverse of a symmetric matrix, columns brought to one scale first."""
+    scale = 1.0 / np.sqrt(np.maximum(np.diag(matrix), 1e-300))
+    inverse = np.linalg.pinv(matrix * np.outer(scale, scale), rcond=1e-14, hermitian=True)
+    return np.asarray(inverse * np.outer(scale, scale))
+
+
+def _prior_meat(
+    point: PointSolution, inside: NDArray[np.intp], prior_sd: Array | None
+) -> Array | float:
+    """Variance of the gradient that moving the priors' means causes."""
+    if prior_sd is None:
+        return 0.0
+    problem = point.problem
+    spread = problem.prior_precision * np.where(np.isfinite(prior_sd), prior_sd, 0.0)
+    slope = np.where(problem.logs, problem.full(point.free[None])[0], 1.0)
+    pulled = (problem.matrix * (spread * slope)[:, None])[:, inside]
+    return np.asarray(pulled.T @ pulled)
 
 
 def sandwich_covariance(
@@ -175,17 +529,10 @@ def sandwich_covariance(
     bread = _bread(point, r, jac, psi, inside)
     unique, inverse = np.unique(clusters, return_inverse=True)
     grouped = np.stack([np.bincount(inverse.ravel(), s, len(unique)) for s in jac * psi])
-    scale = 1.0 / np.sqrt(np.maximum(np.diag(bread), 1e-300))
-    inverse_bread = np.linalg.pinv(bread * np.outer(scale, scale), rcond=1e-14, hermitian=True)
-    inverse_bread = inverse_bread * np.outer(scale, scale)
+    inverse_bread = _inverse(bread)
     count, n = len(unique), len(r)
     factor = count / max(count - 1, 1) * (n - 1) / max(n - q, 1)
-    meat = np.matmul(grouped, grouped.T)
-    if prior_sd is not None:
-        spread = problem.prior_precision * np.where(np.isfinite(prior_sd), prior_sd, 0.0)
-        slope = np.where(problem.logs, problem.full(point.free[None])[0], 1.0)
-        pulled = (problem.matrix * (spread * slope)[:, None])[:, inside]
-        meat = meat + pulled.T @ pulled
+    meat = np.matmul(grouped, grouped.T) + _prior_meat(point, inside, prior_sd)
     out[np.ix_(inside, inside)] = factor * inverse_bread @ meat @ inverse_bread
     return out
 

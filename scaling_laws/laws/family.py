@@ -161,6 +161,10 @@ class LawFamily:
         ``E - A x^-alpha`` for ``E + A x^-alpha``. Set by `bind`.
     candidate : bool
         Whether automatic selection may propose it.
+    typical : mapping of str to (mean, standard deviation)
+        Where coefficients without a unit usually lie. `select` tries the law with and without
+        leaning on them; `fit` does not. Of ``solve_as`` where there is one; names that are no
+        coefficients are ignored.
 
     Raises
     ------
@@ -197,6 +201,7 @@ class LawFamily:
     analytic: bool = True
     increasing: bool = False
     candidate: bool = False
+    typical: Mapping[str, tuple[float, float]] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "inputs", tuple(self.inputs))

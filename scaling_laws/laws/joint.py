@@ -53,6 +53,7 @@ chinchilla = LawFamily(
     aliases=("additive", "hoffmann"),
     rescale=_additive_rescale,
     candidate=True,
+    typical={"alpha": (0.35, 0.1), "beta": (0.35, 0.1)},
 )
 
 
@@ -83,7 +84,6 @@ kaplan_with_floor = LawFamily(
     reference="Kaplan et al. 2020, arXiv:2001.08361, eq. 1.5, with a floor",
     example={"E": 1.5, "K": 10.0, "rho": 0.8, "R": 1e3, "beta": 0.3},
     rescale=_kaplan_with_floor_rescale,
-    candidate=True,
 )
 
 
@@ -139,7 +139,6 @@ kaplan = LawFamily(
         ),
     ),
     from_solved=_kaplan_from_solved,
-    candidate=True,
 )
 
 
@@ -242,6 +241,7 @@ coupled = LawFamily(
             exponent("beta", (0.02, 1.0)),
             _blend,
         ),
+        typical={"alpha": (0.35, 0.1), "beta": (0.35, 0.1), "k": (0.6, 0.15)},
     ),
     from_solved=_coupled_from_solved,
     candidate=True,
@@ -272,7 +272,6 @@ two_plateau_joint = LawFamily(
     example={"E": 1.6, "H": 9.0, "A": 180.0, "alpha": 0.4, "B": 250.0, "beta": 0.35},
     aliases=("bounded_rational_joint",),
     rescale=_additive_rescale,
-    candidate=True,
 )
 
 FAMILIES = (chinchilla, kaplan, kaplan_with_floor, coupled, two_plateau_joint)

@@ -13,7 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from scaling_laws.laws.tied import Tied
 from scaling_laws.solving.objective import Array, Problem
+from scaling_laws.solving.parts import group_parts
 
 _ELEMENTS_PER_CHUNK = 24_000  # rows x draws that stay in cache
 _MAX_ITERATIONS = 200
@@ -43,7 +45,10 @@ def solve_batch(
     start: Array,
     weights: Array | Callable[[slice], Array] | None = None,
     *,
+    delta: Array | None = None,
+    shifts: Callable[[slice], Array] | None = None,
     tolerance: float = 1e-6,
+    iterations: int = _MAX_ITERATIONS,
     workers: int = 1,
     chunk: int | None = None,
 ) -> Solutions:
@@ -57,8 +62,14 @@ def solve_batch(
     weights : ndarray (k, n), or callable slice -> ndarray, optional
         Row weights of each draw; a callable makes them a chunk at a time, which keeps memory
         flat. Default: the problem's own weights for all.
+    delta : ndarray (k,), optional
+        Huber's turning point of each draw. Default: the problem's own for all.
+    shifts : callable slice -> ndarray, optional
+        Added to the residuals of each draw, so that draws may differ in their targets.
     tolerance : float
         Stop when the predicted change is below this share of a standard error (squared).
+    iterations : int
+        Most steps of a draw.
     workers : int
         Threads.
     chunk : int, optional
@@ -79,7 +90,9 @@ def solve_batch(
             w = np.broadcast_to(problem.weights, (span.stop - span.start, n))
         else:
             w = weights[span]
-        return _Chunk(problem, start[span], w, tolerance).solve()
+        turning = problem.delta if delta is None else delta[span, None]
+        moved = None if shifts is None else shifts(span)
+        return _Chunk(problem, start[span], w, turning, tolerance, moved).solve(iterations)
 
     if workers > 1 and len(spans) > 1:
         with ThreadPoolExecutor(workers) as pool:
@@ -105,23 +118,37 @@ class _Chunk:
     reweighted least squares, always safe); ``damping`` is Marquardt's.
     """
 
-    def __init__(self, problem: Problem, start: Array, weights: Array, tolerance: float) -> None:
+    def __init__(
+        self,
+        problem: Problem,
+        start: Array,
+        weights: Array,
+        delta: float | Array,
+        tolerance: float,
+        shifts: Array | None = None,
+    ) -> None:
         self.problem = problem
+        self.delta = delta
         self.tolerance = tolerance
         self.free = np.clip(start, problem.lower, problem.upper)
         self.done_objective = np.full(len(start), np.inf)
         self.converged = np.zeros(len(start), dtype=bool)
         self.alive = np.arange(len(start))
         self.weights = weights
-        robust = np.isfinite(problem.delta)
-        self.mix = np.full(len(start), 0.1 if robust else 0.0)
+        self.shifts = shifts
+        self.robust = bool(np.isfinite(delta).any())
+        self.mix = np.full(len(start), 0.1 if self.robust else 0.0)
         self.damping = np.zeros(len(start))
-        self.residuals, self.jacobian = problem.residuals_with_jacobian(self.free)
-        self.objective = problem.objective_of(self.residuals, self.free, weights)
+        self.residuals, self.jacobian = self._evaluate(self.free)
+        self.objective = problem.objective_of(self.residuals, self.free, weights, delta)
         self.phi = self.free.copy()
 
-    def solve(self) -> Solutions:
-        for iteration in range(_MAX_ITERATIONS):
+    def _evaluate(self, free: Array) -> tuple[Array, Array]:
+        residuals, jacobian = self.problem.residuals_with_jacobian(free)
+        return residuals if self.shifts is None else residuals + self.shifts, jacobian
+
+    def solve(self, iterations: int) -> Solutions:
+        for iteration in range(iterations):
             if not len(self.alive):
                 break
             self._iterate(second_order=iteration >= _GAUSS_NEWTON_ITERATIONS)
@@ -139,8 +166,8 @@ class _Chunk:
             step = np.where(sound[:, None], newton, step)
             decrement = np.where(sound, newton_decrement, decrement)
         trial = np.clip(self.phi + step, self.problem.lower, self.problem.upper)
-        residuals, jacobian = self.problem.residuals_with_jacobian(trial)
-        objective = self.problem.objective_of(residuals, trial, self.weights)
+        residuals, jacobian = self._evaluate(trial)
+        objective = self.problem.objective_of(residuals, trial, self.weights, self.delta)
         scale = self.objective / max(len(self.problem.y), 1)
         undamped = decrement * (1.0 + self.damping)  # what a full step would promise, at least
         small = undamped <= self.tolerance * scale
@@ -157,11 +184,12 @@ class _Chunk:
             self._leave(finished)
 
     def _derivatives(self) -> tuple[Array, Array, Array]:
-        delta, r, jac, w = self.problem.delta, self.residuals, self.jacobian, self.weights
-        if np.isfinite(delta):
+        delta, r, jac, w = self.delta, self.residuals, self.jacobian, self.weights
+        if self.robust:
             size = np.abs(r)
             psi = np.clip(r, -delta, delta)
-            majorant = delta / np.maximum(size, delta)
+            with np.errstate(invalid="ignore"):
+                majorant = np.where(size > delta, delta / np.maximum(size, delta), 1.0)
             mix = self.mix[:, None]
             curvature = w * ((1.0 - mix) * (size <= delta) + mix * majorant)
         else:
@@ -226,8 +254,7 @@ class _Chunk:
         self.objective[better] = objective[better]
 
     def _adapt(self, better: NDArray[np.bool_]) -> None:
-        robust = np.isfinite(self.problem.delta)
-        mixed = self.mix < 1.0 if robust else np.zeros(len(self.mix), dtype=bool)
+        mixed = self.mix < 1.0 if self.robust else np.zeros(len(self.mix), dtype=bool)
         more_mix = np.minimum(1.0, np.maximum(self.mix, 1e-2) * 10.0)
         more_damping = np.maximum(self.damping * 10.0, 1e-3)
         self.damping = np.where(
@@ -235,7 +262,7 @@ class _Chunk:
             np.where(self.damping > 1e-6, self.damping * 0.2, 0.0),
             np.where(mixed, self.damping, more_damping),
         )
-        if robust:
+        if self.robust:
             floor = 1e-4
             eased = np.maximum(self.mix * 0.2, floor)
             self.mix = np.where(better, eased, np.where(mixed, more_mix, self.mix))
@@ -247,6 +274,9 @@ class _Chunk:
         keep = ~finished
         self.alive = self.alive[keep]
         self.weights = self.weights[keep]
+        if isinstance(self.delta, np.ndarray):
+            self.delta = self.delta[keep]
+        self.shifts = None if self.shifts is None else self.shifts[keep]
         for name in ("phi", "residuals", "jacobian", "objective", "mix", "damping"):
             setattr(self, name, getattr(self, name)[keep])
 
@@ -257,6 +287,8 @@ def second_order_terms(problem: Problem, free: Array, weighted_psi: Array) -> Ar
     Central differences of the Jacobian; what Gauss-Newton leaves out of the Hessian.
     """
     q = free.shape[1]
+    if isinstance(problem.family.function, Tied):
+        return _over_groups(problem, free, weighted_psi)
     out = np.empty((len(free), q, q))
     for j in range(q):
         h = 1e-5 * np.maximum(np.abs(free[:, j]), 1e-4)
@@ -269,6 +301,15 @@ def second_order_terms(problem: Problem, free: Array, weighted_psi: Array) -> Ar
         out[:, j, :] = np.matmul(change, weighted_psi[:, :, None])[:, :, 0]
     out = 0.5 * (out + out.transpose(0, 2, 1))
     out[~np.isfinite(out).all(axis=(1, 2))] = 0.0
+    return out
+
+
+def _over_groups(problem: Problem, free: Array, weighted_psi: Array) -> Array:
+    """Second-order terms of a law over groups, a group at a time: rows of one know no other's."""
+    out = np.zeros((len(free), *free.shape[1:] * 2))
+    for part in group_parts(problem):
+        inner = second_order_terms(part.problem, free[:, part.places], weighted_psi[:, part.rows])
+        out[:, part.places[:, None], part.places] += inner
     return out
 
 

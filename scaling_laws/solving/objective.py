@@ -25,7 +25,7 @@ Array = NDArray[np.float64]
 Residual = Literal["log", "linear", "logit"]
 
 EFFICIENCY = 1.345  # Huber (1981): 95 % efficient under normal noise
-_MAD_TO_SIGMA = 1.4826
+MAD_TO_SIGMA = 1.4826
 _SMALLEST = 1e-100  # lower bound of coefficients moved by their logarithm
 
 
@@ -175,11 +175,17 @@ class Problem:
         """The objective ``(k,)``; infinite where a prediction is invalid."""
         return self.objective_of(self.residuals(free), free, weights)
 
-    def objective_of(self, residuals: Array, free: Array, weights: Array | None = None) -> Array:
-        """The objective from residuals already at hand."""
+    def objective_of(
+        self,
+        residuals: Array,
+        free: Array,
+        weights: Array | None = None,
+        delta: float | Array | None = None,
+    ) -> Array:
+        """The objective from residuals already at hand; ``delta`` may be ``(k, 1)``."""
         w = self.weights if weights is None else weights
         with np.errstate(all="ignore"):
-            total = np.sum(w * rho(residuals, self.delta), axis=-1)
+            total = np.sum(w * rho(residuals, self.delta if delta is None else delta), axis=-1)
         total = total + 0.5 * self._prior_terms(free)
         return np.where(np.isfinite(total), total, np.inf)
 
@@ -234,7 +240,7 @@ def transform_slope(value: Any, residual: Residual, bounds: tuple[float, float])
     return 1.0 / (value - low) + 1.0 / (high - value)
 
 
-def rho(residuals: Array, delta: float) -> Array:
+def rho(residuals: Array, delta: float | Array) -> Array:
     """Huber's function; half squares for ``delta = inf``.
 
     Examples
@@ -242,7 +248,7 @@ def rho(residuals: Array, delta: float) -> Array:
     >>> rho(np.array([0.5, 3.0]), 1.0).tolist()
     [0.125, 2.5]
     """
-    if not np.isfinite(delta):
+    if not np.isfinite(delta).any():
         return 0.5 * residuals * residuals
     clipped = np.clip(residuals, -delta, delta)
     return clipped * (residuals - 0.5 * clipped)
@@ -259,7 +265,7 @@ def robust_scale(residuals: Array, weights: Array) -> float:
     size = np.abs(residuals)
     order = np.argsort(size, kind="stable")
     total = np.cumsum(weights[order])
-    return _MAD_TO_SIGMA * float(size[order][np.searchsorted(total, 0.5 * total[-1] * (1 - 1e-12))])
+    return MAD_TO_SIGMA * float(size[order][np.searchsorted(total, 0.5 * total[-1] * (1 - 1e-12))])
 
 
 def check_law_values(problem: Problem, free: Array) -> None:

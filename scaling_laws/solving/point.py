@@ -89,7 +89,7 @@ def solve_point(
     coarse = thinned(problem, _COARSE_ROWS)
     if coarse is not problem:
         starts = solve_batch(coarse, starts, tolerance=1e-3).free
-    problem = _with_scale(problem, starts[:1], auto_delta, prior_sd)
+    problem = with_scale(problem, starts[:1], auto_delta, prior_sd)
     solved = solve_batch(problem, starts, tolerance=1e-4)
     if not np.isfinite(solved.objective).any():
         raise FitError(
@@ -129,7 +129,7 @@ def _starts(problem: Problem, given: Array | None) -> Array:
         raise
 
 
-def _with_scale(problem: Problem, free: Array, auto_delta: bool, prior_sd: Array | None) -> Problem:
+def with_scale(problem: Problem, free: Array, auto_delta: bool, prior_sd: Array | None) -> Problem:
     """Return the problem with ``delta`` and prior weights that match its residuals' scale."""
     if not auto_delta and prior_sd is None:
         return problem
@@ -147,7 +147,7 @@ def _settle(
 ) -> tuple[Problem, Array]:
     for _ in range(_SCALE_ROUNDS):
         before = problem
-        problem = _with_scale(problem, best, auto_delta, prior_sd)
+        problem = with_scale(problem, best, auto_delta, prior_sd)
         best = solve_batch(problem, best, tolerance=1e-2).free
         same_delta = problem.delta == before.delta or (
             abs(problem.delta - before.delta) <= 1e-8 * before.delta
@@ -162,7 +162,7 @@ def _refine_with_lmfit(problem: Problem, free: Array) -> Array:
     """Minimise with lmfit from ``free``; return the better of the two."""
     import lmfit
 
-    names = [problem.family.coefficient_names[i] for i in problem.free]
+    names = [f"free_{i}" for i in problem.free]  # lmfit takes identifiers only
     parameters = lmfit.Parameters()
     for j, name in enumerate(names):
         parameters.add(

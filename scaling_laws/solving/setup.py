@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -79,6 +79,7 @@ class Settings:
         columns: Mapping[str, str] | None = None,
         weights: str | ArrayLike | None = None,
         cluster: str | ArrayLike | None = None,
+        group: str | None = None,
     ) -> Runs:
         """Return the usable rows of a table for this family and target.
 
@@ -98,20 +99,19 @@ class Settings:
             columns=columns,
             weights=weights,
             cluster=cluster,
+            group=group,
             positive_target=positive,
         )
 
-    def solve(self, runs: Runs, family: LawFamily, *, use_lmfit: bool = True) -> Solved:
-        """Find the point optimum of a family over checked runs.
+    def prepare(self, runs: Runs, family: LawFamily) -> Prepared:
+        """Turn checked runs into the problem that `solve` minimises.
 
         Raises
         ------
         DataError
             Too few rows, an input that never varies, an impossible constraint.
-        FitError, LawError
-            As `solve_point`.
         """
-        self._check_names(family.coefficient_names)
+        self.check_names(family.coefficient_names)
         notes = runs.notes + design_notes(runs)
         constant = [n.details["input"] for n in notes if n.code == "constant_input"]
         if constant and not (self.fixed or self.ties or self.priors):
@@ -132,14 +132,65 @@ class Settings:
                 f"'{family.name}' and their uncertainty: at least {len(problem.free) + 1} are "
                 f"needed. Add runs, fix some with fixed={{...}}, or use a law with fewer."
             )
+        return Prepared(family, problem, factors, notes + zeros, inner is not None)
+
+    def solve(
+        self,
+        runs: Runs,
+        family: LawFamily,
+        *,
+        use_lmfit: bool = True,
+        starts: Callable[[Problem], Array] | None = None,
+    ) -> Solved:
+        """Find the point optimum of a family over checked runs.
+
+        Parameters
+        ----------
+        runs : Runs
+        family : LawFamily
+        use_lmfit : bool
+            As `solve_point`.
+        starts : callable, optional
+            Makes starts ``(m, p)`` for the problem in the solver's units, besides the user's.
+
+        Raises
+        ------
+        DataError
+            As `prepare`.
+        FitError, LawError
+            As `solve_point`.
+        """
+        prepared = self.prepare(runs, family)
+        given = self._given(family, prepared.factors)
+        if starts is not None:
+            given = _joined(given, starts(prepared.problem))
         solution = solve_point(
-            problem,
-            auto_delta=self.robust is not None and self.robust.delta == "auto",
+            prepared.problem,
+            auto_delta=self.auto_delta,
             prior_sd=self.prior_sd(family),
-            given=self._given(family, factors),
+            given=given,
             use_lmfit=use_lmfit,
         )
-        return Solved(family, solution, factors, notes + zeros, inner is not None)
+        return Solved(family, solution, prepared.factors, prepared.notes, prepared.solved_as_other)
+
+    @property
+    def auto_delta(self) -> bool:
+        """Whether Huber's turning point follows the residuals."""
+        return self.robust is not None and self.robust.delta == "auto"
+
+    def posed(self, runs: Runs, family: LawFamily, delta: float) -> Problem:
+        """Return the problem in raw units with Huber's ``delta`` as given, without priors.
+
+        Raises
+        ------
+        DataError
+            An impossible constraint, or priors.
+        """
+        if self.priors:
+            raise DataError("profiles do not know priors. Read intervals from the draws instead.")
+        residual, bounds, y, _ = _residual(self.residual, runs)
+        problem = self._problem(family, runs, residual, bounds, y, np.ones(len(runs.x)))
+        return replace(problem, delta=delta)
 
     def _given(self, family: LawFamily, factors: Array) -> Array | None:
         """The user's start in the solver's units, ``(1, p)``; NaN where none was given."""
@@ -205,7 +256,8 @@ class Settings:
             prior_precision=np.zeros(len(names)),
         )
 
-    def _check_names(self, names: Sequence[str]) -> None:
+    def check_names(self, names: Sequence[str]) -> None:
+        """Refuse options that name what is not a coefficient, or contradict each other."""
         for option in ("fixed", "bounds", "start", "ties", "priors"):
             for name in getattr(self, option):
                 if name not in names:
@@ -280,20 +332,42 @@ class Settings:
 
 
 @dataclass(frozen=True, eq=False)
-class Solved:
-    """A solved point and the way back to raw units.
+class Prepared:
+    """A problem ready to be solved and the way back to raw units.
 
     Parameters
     ----------
     family : LawFamily
-    point : PointSolution
+    problem : Problem
         In the solver's units.
     factors : ndarray
         What each input was multiplied by.
     notes : tuple of Note
     solved_as_other : bool
-        Whether the solver worked in the family's ``solve_as`` coefficients.
+        Whether the solver works in the family's ``solve_as`` coefficients.
     """
+
+    family: LawFamily
+    problem: Problem
+    factors: Array
+    notes: tuple[Note, ...]
+    solved_as_other: bool
+
+    def raw(self, free: Array) -> Array:
+        """All coefficients in raw units ``(k, p)`` from free ones ``(k, q)``."""
+        full = self.problem.full(free)
+        if self.solved_as_other and self.family.from_solved is not None:
+            names = self.family.coefficient_names
+            coef = self.family.from_solved(
+                dict(zip(self.problem.family.coefficient_names, full.T, strict=True))
+            )
+            full = np.stack([coef[n] for n in names], axis=1)
+        return _rescaled(self.family, full, 1.0 / self.factors)
+
+
+@dataclass(frozen=True, eq=False)
+class Solved:
+    """A solved point; parameters as `Prepared`, with ``point`` in the solver's units."""
 
     family: LawFamily
     point: PointSolution
@@ -303,19 +377,29 @@ class Solved:
 
     def raw(self, free: Array) -> Array:
         """All coefficients in raw units ``(k, p)`` from free ones ``(k, q)``."""
-        full = self.point.problem.full(free)
-        if self.solved_as_other and self.family.from_solved is not None:
-            names = self.family.coefficient_names
-            coef = self.family.from_solved(
-                dict(zip(self.point.problem.family.coefficient_names, full.T, strict=True))
-            )
-            full = np.stack([coef[n] for n in names], axis=1)
-        return _rescaled(self.family, full, 1.0 / self.factors)
+        return Prepared(
+            self.family, self.point.problem, self.factors, self.notes, self.solved_as_other
+        ).raw(free)
 
     @property
     def coef(self) -> Array:
         """Point coefficients ``(p,)``, raw units."""
         return np.asarray(self.raw(self.point.free[None])[0])
+
+
+def check_draw_options(draws: int, workers: int, seed: int) -> None:
+    """Refuse numbers of draws and workers, and seeds, that are not whole numbers in range.
+
+    Raises
+    ------
+    DataError
+        One of them is not.
+    """
+    for name, value, least in (("draws", draws, 0), ("workers", workers, 1)):
+        if isinstance(value, bool) or not isinstance(value, int) or value < least:
+            raise DataError(f"{name} must be an integer >= {least}, got {value!r}.")
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer):
+        raise DataError(f"seed must be an integer, got {seed!r}.")
 
 
 def easier_form(family: LawFamily) -> LawFamily | None:
@@ -404,6 +488,13 @@ def _unit_factor(family: LawFamily, values: Array) -> float:
     if family.input_domain == "positive" and (values > 0).all():
         return float(np.exp(-np.log(values).mean()))
     return 1.0 / max(float(np.abs(values).max()), 1e-300)
+
+
+def _joined(given: Array | None, starts: Array) -> Array:
+    """Return the user's start, completed by the best of the others, before them."""
+    if given is None:
+        return starts
+    return np.concatenate([np.where(np.isfinite(given), given, starts[:1]), starts])
 
 
 def _rescaled(family: LawFamily, full: Array, factors: Sequence[float] | Array) -> Array:

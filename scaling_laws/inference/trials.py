@@ -1,0 +1,271 @@
+"""Candidates on trial: a law, leaning on typical coefficients or not, under several focuses,
+solved on all runs and below every cut along one direction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scaling_laws.data.runs import Runs
+from scaling_laws.inference.backtest import automatic_cuts, log_distance
+from scaling_laws.laws.family import LawFamily
+from scaling_laws.solving.batch import solve_batch
+from scaling_laws.solving.objective import Array, Problem, robust_scale
+from scaling_laws.solving.setup import Prepared, Settings
+from scaling_laws.solving.starts import find_starts
+from scaling_laws.solving.weightings import solve_weightings
+
+FOCUSES = (0.0, 0.25, 0.5, 1.0, 1.5)
+_STARTS = 4
+_LEAST_SIGMA = 1e-4  # on the residual scale; typical coefficients never weigh less than this
+_SAME = 1e-9
+
+
+@dataclass(frozen=True, eq=False)
+class Cuts:
+    """Rolling origins along one direction.
+
+    Parameters
+    ----------
+    along : str
+        Quantity that is cut: an input, or ``"flops"`` for the scale of the runs.
+    axis : ndarray (n,)
+        Its value for every run.
+    values : ndarray (c,)
+        Largest value fitted.
+    """
+
+    along: str
+    axis: Array
+    values: Array
+
+    @property
+    def train(self) -> NDArray[np.bool_]:
+        """Rows at or below each cut ``(c, n)``."""
+        limit = self.values + _SAME * np.abs(self.values)
+        return np.asarray(self.axis[None, :] <= limit[:, None])
+
+    @property
+    def distance(self) -> Array:
+        """Natural-log distance of every row beyond the largest value fitted ``(c, n)``."""
+        largest = np.where(self.train, self.axis, -np.inf).max(axis=1, initial=-np.inf)
+        return np.asarray(log_distance(self.axis, largest[:, None], np.ptp(self.axis)))
+
+
+def make_cuts(runs: Runs, along: str) -> Cuts:
+    """Return up to six automatic cuts of the runs."""
+    axis = runs.compute() if along == "flops" else runs.column(along)
+    return Cuts(along, axis, automatic_cuts(axis))
+
+
+@dataclass(frozen=True, eq=False)
+class Trial:
+    """One law, leaning or not, under ``f`` focuses.
+
+    Parameters
+    ----------
+    prepared : Prepared
+        The problem over all runs, and the way back to raw units.
+    leaning : bool
+        Whether it leans on the family's typical coefficients.
+    focuses : tuple of float
+    free, delta : ndarray (f, q) and (f,)
+        Solutions on all runs.
+    weights : ndarray (f, n)
+        Row weights of each focus.
+    cut_free, cut_delta, cut_weights : ndarray (c, f, q), (c, f) and (c, f, n)
+        The same below every cut; NaN where too few runs are left.
+    residuals : ndarray (f, n)
+    errors : ndarray (c, f, n)
+        Residuals of all rows under the solutions below each cut.
+    """
+
+    prepared: Prepared
+    leaning: bool
+    focuses: tuple[float, ...]
+    free: Array
+    delta: Array
+    weights: Array
+    cut_free: Array
+    cut_delta: Array
+    cut_weights: Array
+    residuals: Array
+    errors: Array
+
+    @property
+    def family(self) -> LawFamily:
+        """The law in its own coefficients."""
+        return self.prepared.family
+
+    @property
+    def problem(self) -> Problem:
+        """The problem over all runs."""
+        return self.prepared.problem
+
+    def label(self, i: int) -> str:
+        """Name of the candidate with focus ``i``, as calibration tables know it."""
+        return candidate_label(self.family.name, self.leaning, self.focuses[i])
+
+    def problem_of(self, i: int) -> Problem:
+        """The problem that candidate ``i`` solves."""
+        return replace(self.problem, weights=self.weights[i], delta=float(self.delta[i]))
+
+    @cached_property
+    def noise_variance(self) -> Array:
+        """Run noise of each focus ``(f,)``, squared."""
+        return noise_variance(self.problem, self.free, self.weights, self.delta)
+
+    @cached_property
+    def cut_noise_variance(self) -> Array:
+        """Run noise below each cut ``(c, f)``, squared."""
+        flat = noise_variance(self.problem, *self._flat())
+        return flat.reshape(self.cut_delta.shape)
+
+    @cached_property
+    def cut_variance(self) -> Array:
+        """Coefficient variance of all rows' predictions below each cut ``(c, f, n)``."""
+        flat = prediction_variance(self.problem, self.problem, *self._flat())
+        return flat.reshape(self.cut_weights.shape)
+
+    def variance_at(self, x: Sequence[Array]) -> Array:
+        """Coefficient variance of the prediction at raw inputs ``(f, m)``."""
+        at = tuple(v * s for v, s in zip(x, self.prepared.factors, strict=True))
+        there = replace(self.problem, x=at, y=np.ones(len(x[0])), weights=np.ones(len(x[0])))
+        return prediction_variance(self.problem, there, self.free, self.weights, self.delta)
+
+    def _flat(self) -> tuple[Array, Array, Array]:
+        c, f = self.cut_delta.shape
+        return (
+            self.cut_free.reshape(c * f, self.free.shape[1]),
+            self.cut_weights.reshape(c * f, self.weights.shape[1]),
+            self.cut_delta.reshape(c * f),
+        )
+
+
+def candidate_label(law: str, leaning: bool, focus: float) -> str:
+    """Return the name of a candidate.
+
+    Examples
+    --------
+    >>> candidate_label("coupled", True, 0.5)
+    'coupled, typical, focus 0.5'
+    """
+    return f"{law}{', typical' if leaning else ''}, focus {focus:g}"
+
+
+def run_trial(
+    settings: Settings,
+    runs: Runs,
+    family: LawFamily,
+    cuts: Cuts,
+    *,
+    leaning: bool = False,
+    focuses: Sequence[float] = FOCUSES,
+) -> Trial:
+    """Solve a law under every focus, on all runs and below every cut, in one batch.
+
+    Raises
+    ------
+    DataError, FitError, LawError
+        The law cannot be fitted to these runs at all.
+    """
+    prepared = settings.prepare(runs, family)
+    problem = prepared.problem
+    starts = find_starts(problem, limit=_STARTS)
+    if leaning:
+        problem = _leaning(problem, starts)
+        prepared = replace(prepared, problem=problem)
+    masks = np.concatenate([np.ones((1, len(runs)), dtype=bool), cuts.train])
+    weights = np.stack([_focused(problem, cuts.axis, m, focuses) for m in masks])
+    groups, f, n = weights.shape
+    enough = masks.sum(axis=1) > len(problem.free)
+    free = np.full((groups, f, len(problem.free)), np.nan)
+    delta = np.full((groups, f), np.inf)
+    solved = solve_weightings(
+        problem, starts, weights[enough].reshape(-1, n), auto_delta=settings.auto_delta
+    )
+    free[enough] = solved[0].reshape(-1, f, len(problem.free))
+    delta[enough] = solved[1].reshape(-1, f)
+    residuals = problem.residuals(free.reshape(groups * f, -1)).reshape(groups, f, n)
+    return Trial(
+        prepared, leaning, tuple(focuses), free[0], delta[0], weights[0],
+        free[1:], delta[1:], weights[1:], residuals[0], residuals[1:],
+    )  # fmt: skip
+
+
+def _focused(
+    problem: Problem, axis: Array, mask: NDArray[np.bool_], focuses: Sequence[float]
+) -> Array:
+    """Row weights ``(f, n)`` of each focus among the rows of a mask, mean one."""
+    relative = axis / axis[mask].max() if (axis > 0).all() else np.ones_like(axis)
+    relative = np.where(mask, relative, 0.0)
+    out = np.stack([np.where(mask, problem.weights * relative**g, 0.0) for g in focuses])
+    return np.asarray(out / out.mean(axis=1, keepdims=True))
+
+
+def _leaning(problem: Problem, starts: Array) -> Problem:
+    """Return the problem with priors on its family's typical coefficients."""
+    family = problem.family
+    sigma = robust_scale(
+        problem.residuals(solve_batch(problem, starts[:1], tolerance=1e-2).free)[0],
+        problem.weights,
+    )
+    mean = np.zeros(len(family.coefficients))
+    precision = np.zeros(len(family.coefficients))
+    for i, name in enumerate(family.coefficient_names):
+        if name not in family.typical:
+            continue
+        centre, sd = family.typical[name]
+        mean[i], precision[i] = centre, (max(sigma, _LEAST_SIGMA) / sd) ** 2
+    return replace(problem, prior_mean=mean, prior_precision=precision)
+
+
+def noise_variance(problem: Problem, free: Array, weights: Array, delta: Array) -> Array:
+    """Mean squared residual, clipped at Huber's turning point, degrees of freedom counted.
+
+    Rows of unequal weight count as Kish's effective number of equal ones.
+    """
+    psi = np.clip(problem.residuals(free), -delta[:, None], delta[:, None])
+    total = weights.sum(axis=1)
+    effective = total**2 / np.maximum((weights**2).sum(axis=1), 1e-300)
+    spare = np.maximum(effective - free.shape[1], 1.0)
+    return np.asarray((weights * psi**2).sum(axis=1) / total * effective / spare)
+
+
+def prediction_variance(
+    problem: Problem, there: Problem, free: Array, weights: Array, delta: Array
+) -> Array:
+    """Sandwich variance of predictions on the residual scale ``(k, m)``, at most one."""
+    with np.errstate(all="ignore"):
+        r, jac = problem.residuals_with_jacobian(free)
+        turning = delta[:, None]
+        psi = weights * np.clip(r, -turning, turning)
+        flat = weights * (np.abs(r) <= turning)
+        bread = np.matmul(jac * flat[:, None, :], jac.transpose(0, 2, 1))
+        prior = problem.prior_gradient(free)
+        bread = bread if prior is None else bread + prior[1]
+        meat = np.matmul(jac * (psi**2)[:, None, :], jac.transpose(0, 2, 1))
+        inverse = _inverse(bread)
+        _, slope = there.residuals_with_jacobian(free)
+        pulled = np.matmul(inverse, slope)
+        variance = np.einsum("kqn,kqr,krn->kn", pulled, meat, pulled, optimize=True)
+    return np.asarray(np.minimum(np.where(np.isfinite(variance), variance, 1.0), 1.0))
+
+
+def _inverse(matrices: Array) -> Array:
+    """Pseudo-inverse of symmetric matrices, scaled; NaN where one is not finite."""
+    diagonal = np.maximum(np.einsum("kqq->kq", matrices), 1e-300)
+    unit = 1.0 / np.sqrt(diagonal)
+    scaled = matrices * unit[:, :, None] * unit[:, None, :]
+    q = matrices.shape[1]
+    bad = ~np.isfinite(scaled).all(axis=(1, 2))
+    scaled[bad] = np.eye(q)
+    scaled[:, np.arange(q), np.arange(q)] += 1e-9
+    out = np.linalg.pinv(scaled, rcond=1e-10, hermitian=True) * unit[:, :, None] * unit[:, None, :]
+    out[bad] = np.nan
+    return np.asarray(out)
