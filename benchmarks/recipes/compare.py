@@ -7,8 +7,9 @@ then over cuts, then over pairs, then over families, each with equal weight.
 
     python benchmarks/recipes/compare.py [family ...] [--every 3] [--json results.json]
 
-"Today's gap stays" is the mean log-ratio of the matched runs at the largest matched compute below
-the cut. The columns "fits" are the two fits without any pooling.
+"stays" (today's gap stays) is the mean log-ratio of the matched runs at the largest matched
+compute below the cut. The other columns are the ideas that `compare` weights: its own version of
+today's gap, which uses all runs near today; coefficients shared; shrunk; and the fits apart.
 """
 
 from __future__ import annotations
@@ -30,10 +31,11 @@ import scaling_laws as sl
 DISTANCES = (10, 30)
 MOST_CUTS = 3
 LEVEL = 0.9
+METHODS = ("compare", "stays", "today", "shared", "random", "apart")
 
 
 def score_pair(pair: Pair) -> list[dict]:
-    """Return one row a distance, cut and method."""
+    """Return one row a distance and cut: the held-out gaps, and what every method foresaw."""
     rows, made = [], {}
     for times in DISTANCES:
         usable = list(cuts(pair, times))
@@ -44,11 +46,12 @@ def score_pair(pair: Pair) -> list[dict]:
             if cut not in made:
                 made[cut] = _compare(pair, cut)
             if made[cut] is not None:
-                rows += _scores(pair, made[cut], cut, held, times)
+                rows.append(_gaps(pair, made[cut], cut, held) | {"times": times})
     return rows
 
 
 def _compare(pair: Pair, cut: float) -> sl.Comparison | None:
+    """Compare what was known at a cut; None where the runs cannot be fitted."""
     known = {
         name: table[table.axis <= cut * 1.0000001]
         for name, table in (("first", pair.first), ("second", pair.second))
@@ -63,64 +66,74 @@ def _compare(pair: Pair, cut: float) -> sl.Comparison | None:
         return None
 
 
-def _scores(
-    pair: Pair, comparison: sl.Comparison, cut: float, held: pd.DataFrame, times: float
-) -> list[dict]:
-    actual = np.log(_loss(pair.first, held["first"]) / _loss(pair.second, held["second"]))
+def _gaps(pair: Pair, comparison: sl.Comparison, cut: float, held: pd.DataFrame) -> dict:
+    gap = comparison.gap
     points = [_inputs(pair, pair.first, held["first"]), _inputs(pair, pair.second, held["second"])]
-    mean, drawn = (np.log(f(points)) for f in (comparison.gap.mean, comparison.gap.draws))
-    fits = [c.mean(x) for c, x in zip(comparison.gap.curves, points, strict=True)]
     past = pair.matched[pair.matched.axis <= cut * 1.0000001]
     last = past[past.axis >= past.axis.max() * (1 - 1e-9)]
-    today = np.mean(np.log(_loss(pair.first, last["first"]) / _loss(pair.second, last["second"])))
-    low, high = np.quantile(drawn[0] - drawn[1], [0.5 - LEVEL / 2, 0.5 + LEVEL / 2], axis=0)
-    methods = {
-        "compare": mean[0] - mean[1],
-        "today": np.full(len(held), today),
-        "fits": np.log(fits[0] / fits[1]),
+    ideas = {n: idea.mean(points) for n, idea in gap.ideas.items()}
+    mean, drawn = np.log(gap.mean(points)), np.log(gap.draws(points, runs=True))
+    ends = np.quantile(drawn[0] - drawn[1], [0.5 - LEVEL / 2, 0.5 + LEVEL / 2], axis=0)
+    return {
+        "family": pair.family,
+        "pair": pair.name,
+        "cut": cut,
+        "actual": _log_ratio(pair, held).tolist(),
+        "compare": (mean[0] - mean[1]).tolist(),
+        "stays": [float(_log_ratio(pair, last).mean())] * len(held),
+        **{n: (d[0] - d[1]).tolist() for n, d in ideas.items()},
+        "low": ends[0].tolist(),
+        "high": ends[1].tolist(),
+        "distance": np.log(gap.scale.of(points[0]) / gap.today).tolist(),
+        "weights": dict(comparison.weights),
+        "backtest": comparison.backtest.to_dict("records"),
     }
-    return [
-        {
-            "family": pair.family,
-            "pair": pair.name,
-            "times": times,
-            "cut": cut,
-            "method": method,
-            "winner": float(np.mean(np.sign(gap) == np.sign(actual))),
-            "error": float(np.mean(np.abs(gap - actual))),
-            "covered": float(np.mean((low <= actual) & (actual <= high)))
-            if method == "compare"
-            else np.nan,
-            **{f"w_{n}": w for n, w in comparison.weights.items()},
-        }
-        for method, gap in methods.items()
-    ]
 
 
-def _loss(table: pd.DataFrame, labels: pd.Series) -> np.ndarray:
-    return table.loc[labels, "loss"].to_numpy()
+def _log_ratio(pair: Pair, matched: pd.DataFrame) -> np.ndarray:
+    first, second = pair.first.loss[matched["first"]], pair.second.loss[matched["second"]]
+    return np.log(first.to_numpy() / second.to_numpy())
 
 
 def _inputs(pair: Pair, table: pd.DataFrame, labels: pd.Series) -> list[np.ndarray]:
     return [table.loc[labels, n].to_numpy(dtype=float) for n in pair.inputs]
 
 
-def summary(rows: pd.DataFrame) -> pd.DataFrame:
-    """One row a family and distance, and their means."""
+def scores(rows: list[dict]) -> pd.DataFrame:
+    """One row a distance, family, pair, cut and method."""
+    out = []
+    for row in rows:
+        actual = np.array(row["actual"])
+        inside = (np.array(row["low"]) <= actual) & (actual <= np.array(row["high"]))
+        place = {n: row[n] for n in ("times", "family", "pair", "cut")}
+        for method in METHODS:
+            gap = np.array(row.get(method, row["compare"]))
+            out.append(
+                {
+                    **place,
+                    "method": method,
+                    "winner": float(np.mean(np.sign(gap) == np.sign(actual))),
+                    "error": float(np.mean(np.abs(gap - actual))),
+                    "covered": float(inside.mean()) if method == "compare" else np.nan,
+                }
+            )
+    return pd.DataFrame(out)
+
+
+def summary(table: pd.DataFrame) -> pd.DataFrame:
+    """One row a distance and family, and their means."""
     values = ["winner", "error", "covered"]
-    by_pair = rows.groupby(["times", "family", "pair", "method"])[values].mean()
+    by_pair = table.groupby(["times", "family", "pair", "method"])[values].mean()
     by_family = by_pair.groupby(["times", "family", "method"]).mean()
-    overall = by_family.groupby(["times", "method"]).mean()
-    overall["family"] = "all"
-    table = pd.concat(
-        [by_family.reset_index(), overall.reset_index()], ignore_index=True
-    ).pivot_table(index=["times", "family"], columns="method", values=values)
+    overall = by_family.groupby(["times", "method"]).mean().assign(family="all")
+    both = pd.concat([by_family.reset_index(), overall.reset_index()], ignore_index=True)
+    wide = both.pivot_table(index=["times", "family"], columns="method", values=values)
     out = pd.DataFrame(
-        {f"winner {m}": table["winner"][m] for m in ("compare", "today", "fits")}
-        | {f"error {m} %": 100 * table["error"][m] for m in ("compare", "today", "fits")}
-        | {f"covered {LEVEL:.0%}": table["covered"]["compare"]}
+        {f"winner {m}": wide["winner"][m] for m in METHODS}
+        | {f"error {m} %": 100 * wide["error"][m] for m in METHODS}
+        | {f"covered {LEVEL:.0%}": wide["covered"]["compare"]}
     )
-    pairs = rows.groupby(["times", "family"]).pair.nunique()
+    pairs = table.groupby(["times", "family"]).pair.nunique()
     out.insert(0, "pairs", pairs.reindex(out.index))
     return out
 
@@ -129,7 +142,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("families", nargs="*", default=SHOWN, help=f"of {(*SHOWN, *OTHERS)}")
     parser.add_argument("--every", type=int, default=1, help="use every n-th pair of a family")
-    parser.add_argument("--json", type=Path, help="also write all rows here")
+    parser.add_argument("--json", type=Path, help="also write all gaps here")
     given = parser.parse_args()
     warnings.simplefilter("ignore")
     rows: list[dict] = []
@@ -139,7 +152,8 @@ def main() -> None:
         print(f"{family}: {len(rows)} rows", file=sys.stderr, flush=True)
         if given.json:
             given.json.write_text(json.dumps(rows), encoding="utf-8")
-    print(summary(pd.DataFrame(rows)).to_string(float_format="{:.3g}".format, na_rep="-"))
+    table = summary(scores(rows))
+    print(table.T.to_string(float_format="{:.3g}".format, na_rep="-"))
 
 
 if __name__ == "__main__":

@@ -4,24 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from scaling_laws.errors import DataError, Note, PlanError, suggest
-from scaling_laws.inference.interval import check_level
+from scaling_laws.inference.interval import Kind, check_level, parts_of
 from scaling_laws.laws.family import Array
 from scaling_laws.planning import comparing_text as text
-from scaling_laws.planning.arms import Arms, gather
 from scaling_laws.planning.gap import Gap, Points
-from scaling_laws.planning.path import Path
+from scaling_laws.planning.path import Path, last_change, reached
+from scaling_laws.planning.recipes import Pooling, Recipes, gather
 from scaling_laws.quantities import check_values
 
 if TYPE_CHECKING:
     import pandas as pd
-
-Pooling = Literal["auto", "today", "shared", "random", "apart"]
 
 _AHEAD = (1.0, 10.0, 30.0, 100.0)  # times the largest common scale, where no point is asked for
 _STEP = 0.05  # in the logarithm of scale, of the grid that curves are inverted on
@@ -32,7 +30,7 @@ _CROSSING = (1e-2, 1e4)  # times today's scale, within which crossings are looke
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """How recipes compare at any scale. Made by `compare`.
+    """How recipes compare at any scale. Frozen; made by `compare`.
 
     Parameters
     ----------
@@ -52,10 +50,16 @@ class Comparison:
         (coefficients shared), ``"random"`` (shrunk towards common ones), ``"apart"`` (each recipe
         by itself).
     backtest : DataFrame
-        One row a cut and window of held-out runs: by how much each idea missed the gap.
+        One row a cut and window of held-out runs: by how much each idea missed the gap, on the
+        scale of the residuals (relative, for a loss).
     table : DataFrame
         The points asked for; see `difference`.
     notes : tuple of Note
+        What to know before relying on it.
+    gap : Gap
+        The recipes' predictions and draws.
+    path : Path
+        How recipes scale.
 
     Examples
     --------
@@ -85,9 +89,15 @@ class Comparison:
         """Largest scale at which every recipe was measured."""
         return self.gap.today
 
+    @property
+    def others(self) -> tuple[str, ...]:
+        """The recipes but the reference."""
+        return tuple(n for n in self.names if n != self.reference)
+
     def difference(
         self,
         *,
+        kind: Kind = "mean",
         ratio: float | None = None,
         hold: Mapping[str, float] | None = None,
         **quantities: ArrayLike,
@@ -96,6 +106,8 @@ class Comparison:
 
         Parameters
         ----------
+        kind : {"mean", "run"}
+            ``"mean"``: the recipes' curves. ``"run"``: one new run of each, whose noises differ.
         ratio : float, optional
             Tokens per parameter, where only compute is given. Default: as in `compare`.
         hold : mapping of str to float, optional
@@ -111,13 +123,13 @@ class Comparison:
         DataFrame
             One row a point and recipe other than the reference: `along` and the inputs,
             ``recipe``, ``reference``, the target of both, ``difference`` (recipe less reference)
-            with ``_low`` and ``_high``, ``p_better`` (chance that the recipe's curve is better),
+            with ``_low`` and ``_high``, ``p_better`` (chance that the recipe is better),
             ``winner``, and ``extrapolation`` [decades beyond `today`].
 
         Raises
         ------
         DataError
-            A value is missing, unknown or outside its domain.
+            A value is missing, unknown or outside its domain; or an unknown ``kind``.
         PlanError
             ``ratio`` or ``hold`` does not suit the laws.
 
@@ -131,12 +143,33 @@ class Comparison:
         >>> bool((ahead.difference < 0).all())
         True
         """
+        runs = "run" in parts_of(kind, None)
         if not quantities or set(quantities) == {self.along}:
             at = self._asked(quantities)
             points = self._points(at, self._path(ratio, hold))
         else:
             at, points = self._given(quantities)
-        return _difference(self, at, points)
+        mean, drawn = self.gap.mean(points), self.gap.draws(points, runs=runs)
+        ref, sign = self.names.index(self.reference), 1.0 if self.higher else -1.0
+        rows = []
+        for name in self.others:
+            i = self.names.index(name)
+            gap = _exact(mean[i] - mean[ref], mean[ref])
+            low, high, chance = self._spread(_exact(drawn[i] - drawn[ref], drawn[ref]), sign)
+            better = np.where(sign * gap > 0, name, self.reference)
+            rows.append(
+                _inputs(self.path.inputs, self.along, points[i], points[ref])
+                | {
+                    self.target: mean[i],
+                    f"{self.target}_reference": mean[ref],
+                    "difference": gap,
+                    "difference_low": low,
+                    "difference_high": high,
+                    "p_better": chance,
+                    "winner": np.where(gap == 0, "neither", better),
+                }
+            )
+        return self._frame(at, rows)
 
     def multiplier(
         self,
@@ -163,6 +196,11 @@ class Comparison:
             Above 1 the recipe is the better one, below 1 the reference; infinite where the
             reference does not get there within 10,000 times the scale.
 
+        Raises
+        ------
+        DataError, PlanError
+            As `difference`.
+
         Notes
         -----
         Where recipes share floor and exponent :math:`\alpha`, the multiplier is
@@ -177,26 +215,18 @@ class Comparison:
         [1.0, 1.0]
         """
         asked = self._asked(scale)
-        path = self._path(ratio, hold)
         grid = _grid(asked.min() * _REACH[0], asked.max() * _REACH[1], asked)
-        points = self._points(grid, path)
-        mean, drawn = self._signed(points)
-        at = np.searchsorted(grid, asked)
+        mean, drawn = self._signed(self._points(grid, self._path(ratio, hold)))
+        at, log = np.searchsorted(grid, asked), np.log(grid)
         ref = self.names.index(self.reference)
-        log = np.log(grid)
         rows = []
-        for i, name in enumerate(self.names):
-            if i == ref:
-                continue
-            best = np.exp(_equal(log, mean[ref], mean[i, at]) - log[at])
-            many = [
-                np.exp(_equal(log, r, o[at]) - log[at])
-                for r, o in zip(drawn[ref], drawn[i], strict=True)
-            ]
-            low, high = self._ends(np.array(many).reshape(-1, len(at)))
-            rows.append(
-                (name, {"multiplier": best, "multiplier_low": low, "multiplier_high": high})
-            )
+        for name in self.others:
+            i = self.names.index(name)
+            pairs = zip(drawn[ref], drawn[i], strict=True)
+            many = [np.exp(reached(log, r, o[at]) - log[at]) for r, o in pairs]
+            low, high, _ = self._spread(np.array(many).reshape(-1, len(at)))
+            best = np.exp(reached(log, mean[ref], mean[i, at]) - log[at])
+            rows.append({"multiplier": best, "multiplier_low": low, "multiplier_high": high})
         return self._frame(asked, rows)
 
     def crossing(
@@ -229,31 +259,27 @@ class Comparison:
         """
         import pandas as pd
 
-        path = self._path(ratio, hold)
         grid = _grid(self.today * _CROSSING[0], self.today * _CROSSING[1])
-        mean, drawn = self._signed(self._points(grid, path))
+        mean, drawn = self._signed(self._points(grid, self._path(ratio, hold)))
         ref, log = self.names.index(self.reference), np.log(grid)
         rows = []
-        for i, name in enumerate(self.names):
-            if i == ref:
-                continue
+        for name in self.others:
+            i = self.names.index(name)
             gap = _exact(mean[i] - mean[ref], mean[ref])
-            point = np.exp(_last_change(log, gap[None]))[0]
-            many = np.exp(_last_change(log, _exact(drawn[i] - drawn[ref], drawn[ref])))
+            many = np.exp(last_change(log, _exact(drawn[i] - drawn[ref], drawn[ref])))
             crossed = many[np.isfinite(many)]
-            low, high = self._ends(crossed[:, None]) if len(crossed) else ([np.nan], [np.nan])
+            low, high, _ = self._spread(crossed[:, None])
             known = len(many) > 0
-            end = gap[-1]
             rows.append(
                 {
                     "recipe": name,
                     "reference": self.reference,
-                    "crossing": point,
+                    "crossing": np.exp(last_change(log, gap[None]))[0],
                     "crossing_low": low[0],
                     "crossing_high": high[0],
                     "share": len(crossed) / len(many) if known else np.nan,
                     "p_ahead": float(np.mean(many > self.today)) if known else np.nan,
-                    "better_beyond": name if end < 0 else self.reference if end > 0 else "neither",
+                    "better_beyond": (name, "neither", self.reference)[int(np.sign(gap[-1])) + 1],
                 }
             )
         return pd.DataFrame(rows)
@@ -296,9 +322,8 @@ class Comparison:
         return np.atleast_1d(check_values(self.along, scale[self.along], "positive"))
 
     def _path(self, ratio: float | None, hold: Mapping[str, float] | None) -> Path:
-        if ratio is None and hold is None:
-            return self.path
-        return Path(self.along, self.path.inputs, ratio, dict(hold or self.path.hold))
+        held = self.path.holding(hold) if hold else self.path
+        return held if ratio is None else replace(held, ratio=ratio)
 
     def _points(self, scale: Array, path: Path) -> list[list[Array]]:
         return [path.points(scale, curve, self.higher) for curve in self.gap.curves]
@@ -307,8 +332,9 @@ class Comparison:
         wanted = self.path.inputs
         for name in inputs:
             if name not in wanted:
-                raise DataError(f"the laws have no input '{name}'.{suggest(name, wanted)} They "
-                                f"take {wanted}.")  # fmt: skip
+                raise DataError(
+                    f"the laws have no input '{name}'.{suggest(name, wanted)} They take {wanted}."
+                )
         lacking = [n for n in wanted if n not in inputs]
         if lacking:
             raise DataError(f"a point needs every input of the laws: {lacking} missing.")
@@ -321,72 +347,29 @@ class Comparison:
         sign = -1.0 if self.higher else 1.0
         return sign * self.gap.mean(points), sign * self.gap.draws(points)
 
-    def _ends(self, drawn: Array) -> tuple[Array, Array]:
+    def _spread(self, drawn: Array, sign: float = 1.0) -> tuple[Array, Array, Array]:
+        """Ends of the interval of draws ``(k, n)``, and the share of them above zero."""
         if not len(drawn):
             nothing = np.full(drawn.shape[1], np.nan)
-            return nothing, nothing
+            return nothing, nothing, nothing
         tails = [0.5 * (1 - self.level), 0.5 * (1 + self.level)]
         low, high = np.quantile(drawn, tails, axis=0, method="inverted_cdf")  # infinities stay
-        return low, high
+        return low, high, np.mean(sign * drawn > 0, axis=0) + 0.5 * np.mean(drawn == 0, axis=0)
 
-    def _frame(self, at: Array, rows: Sequence[tuple[str, dict[str, Any]]]) -> pd.DataFrame:
-        """One block of rows a recipe."""
+    def _frame(self, at: Array, rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+        """One block of rows for each of `others`."""
         import pandas as pd
 
-        beyond = np.maximum(np.log10(at / self.today), 0.0)
-        beyond = np.where(beyond > 1e-9, beyond, 0.0)
+        beyond = np.log10(at / self.today)
         blocks = [
             pd.DataFrame(
-                {self.along: at, "recipe": name, "reference": self.reference, **columns,
-                 "extrapolation": beyond}
+                {self.along: at, "recipe": name, "reference": self.reference}
+                | dict(columns)
+                | {"extrapolation": np.where(beyond > 1e-9, beyond, 0.0)}
             )
-            for name, columns in rows
-        ]  # fmt: skip
+            for name, columns in zip(self.others, rows, strict=True)
+        ]
         return pd.concat(blocks, ignore_index=True)
-
-
-def _difference(comparison: Comparison, at: Array, points: Points) -> pd.DataFrame:
-    """Return the rows of `Comparison.difference`."""
-    self = comparison
-    mean, drawn = self.gap.mean(points), self.gap.draws(points)
-    ref, sign = self.names.index(self.reference), 1.0 if self.higher else -1.0
-    rows = []
-    for i, name in enumerate(self.names):
-        if i == ref:
-            continue
-        gap = _exact(mean[i] - mean[ref], mean[ref])
-        many = _exact(drawn[i] - drawn[ref], drawn[ref])
-        low, high = self._ends(many)
-        chance = np.full(len(at), np.nan)
-        if len(many):
-            chance = np.mean(sign * many > 0, axis=0) + 0.5 * np.mean(many == 0, axis=0)
-        better = np.where(sign * gap > 0, name, self.reference)
-        columns = _inputs(self.path.inputs, self.along, points[i], points[ref])
-        columns |= {
-            self.target: mean[i],
-            f"{self.target}_reference": mean[ref],
-            "difference": gap,
-            "difference_low": low,
-            "difference_high": high,
-            "p_better": chance,
-            "winner": np.where(gap == 0, "neither", better),
-        }
-        rows.append((name, columns))
-    return self._frame(at, rows)
-
-
-def _inputs(
-    names: Sequence[str], along: str, own: Sequence[Array], other: Sequence[Array]
-) -> dict[str, Any]:
-    """Columns of the inputs; the reference's too where they differ."""
-    out: dict[str, Any] = {}
-    for name, a, b in zip(names, own, other, strict=True):
-        if name == along:
-            continue
-        out[name] = a
-        if not np.array_equal(a, b):
-            out[f"{name}_reference"] = b
-    return out
 
 
 def compare(
@@ -402,18 +385,14 @@ def compare(
     law_error: bool = True,
     seed: int = 0,
     law: Any = None,
-    target: str = "loss",
-    inputs: Sequence[str] | None = None,
-    columns: Mapping[str, str] | None = None,
-    cluster: str | None = None,
     **options: Any,
 ) -> Comparison:
     """Compare recipes: who wins at scale, by how much, and how sure that is.
 
     Parameters
     ----------
-    recipes : mapping of str to Fit, or to table of runs
-        At least two, all of one kind. Tables need ``law``.
+    recipes : mapping of str to Fit, Selection or table of runs
+        At least two: fits, or tables together with ``law``.
     reference : str, optional
         Recipe that the others are compared with. Default: the last.
     at : mapping, optional
@@ -435,8 +414,10 @@ def compare(
     law_error : bool, default True
         Whether intervals include that gaps drift in ways no law foresees.
     seed : int, default 0
-    law, target, inputs, columns, cluster, **options
-        For tables: as `scaling_laws.fit`.
+    law : str or LawFamily, optional
+        For tables: the law to fit to each.
+    **options
+        For tables: other arguments of `scaling_laws.fit`.
 
     Returns
     -------
@@ -447,15 +428,17 @@ def compare(
     DataError
         Tables that cannot be fitted, an unknown option, an impossible ``level`` or point.
     PlanError
-        Fewer than two recipes, not fits, different targets or inputs, or no such reference.
+        Fewer than two recipes, not fits, different targets, inputs or residual scales, no such
+        reference, or a pooling that these fits do not allow.
 
     Notes
     -----
     Draws are paired: a run that two recipes share has the same bootstrap weight in both, so what
     they have in common cancels in the difference. Recipes are compared by the deviation of each
-    from their mean, on the scale of the residuals (logarithm of a loss). Partial pooling follows
-    [1]_; the gap's drift per e-fold of scale is learned from the backtest and a guess measured on
-    open recipe pairs.
+    from their mean, on the scale of the residuals (logarithm of a loss), anchored at the runs
+    near the largest common scale. The error of a law moves all recipes alike; what laws miss of
+    the difference is a drift per e-fold of scale, learned from the backtest and a guess measured
+    on open recipe pairs. Partial pooling follows [1]_.
 
     References
     ----------
@@ -472,73 +455,63 @@ def compare(
     >>> bool((both.multiplier().multiplier > 1).all())
     True
     """
-    level = check_level(level)
-    arms = gather(recipes, law, target, inputs, columns, cluster, seed, options)
-    chosen = arms.names[-1] if reference is None else reference
-    if chosen not in arms.names:
-        raise PlanError(
-            f"reference={reference!r} is not a recipe.{suggest(str(reference), arms.names)} They "
-            f"are {', '.join(arms.names)}."
-        )
-    name = _along(arms, along)
-    gap, rows, notes = arms.gap(name, pooling, law_error=law_error, seed=seed)
-    path = Path(name, arms.inputs, ratio, _held(arms, name, hold))
-    return _finished(arms, chosen, gap, path, level, rows, notes, at)
-
-
-def _finished(
-    arms: Arms,
-    reference: str,
-    gap: Gap,
-    path: Path,
-    level: float,
-    rows: Sequence[Mapping[str, Any]],
-    notes: Sequence[Note],
-    at: Mapping[str, ArrayLike] | None,
-) -> Comparison:
     import pandas as pd
 
+    level = check_level(level)
+    if law is not None:
+        options = {"seed": seed, **options}
+    found = gather(recipes, law, options)
+    chosen = found.names[-1] if reference is None else reference
+    if chosen not in found.names:
+        raise PlanError(
+            f"reference={reference!r} is not a recipe.{suggest(str(reference), found.names)} They "
+            f"are {', '.join(found.names)}."
+        )
+    path = _path(found, along, ratio).holding(hold or {})
+    gap, rows, notes = found.gap(path.scale, pooling, law_error=law_error, seed=seed)
     empty = Comparison(
-        names=arms.names,
-        reference=reference,
-        target=arms.target,
-        higher=arms.higher,
+        names=found.names,
+        reference=chosen,
+        target=found.target,
+        higher=found.higher,
         along=path.scale,
         level=level,
         weights=dict(gap.weights),
         backtest=pd.DataFrame(rows, columns=["cut", "distance", "runs", *gap.weights]),
         table=pd.DataFrame(),
-        notes=tuple(notes),
+        notes=notes,
         gap=gap,
         path=path,
     )
-    table = empty.difference(**dict(at or {}))
-    return replace(empty, table=table)
+    return replace(empty, table=empty.difference(**dict(at or {})))
 
 
-def _along(arms: Arms, along: str | None) -> str:
-    joint = set(arms.inputs) == {"params", "tokens"}
-    known = [*(["flops"] if joint else []), *arms.inputs]
-    if along is None:
-        return known[0]
-    if along not in known:
+def _path(recipes: Recipes, along: str | None, ratio: float | None) -> Path:
+    """The way the recipes scale; inputs that do not stay at the largest value of all."""
+    joint = set(recipes.inputs) == {"params", "tokens"}
+    known = [*(["flops"] if joint else []), *recipes.inputs]
+    chosen = known[0] if along is None else along
+    if chosen not in known:
         raise PlanError(
-            f"along={along!r} is nothing these recipes scale in.{suggest(along, known)} Use one "
+            f"along={along!r} is nothing these recipes scale in.{suggest(chosen, known)} Use one "
             f"of {', '.join(known)}."
         )
-    return along
+    stays = [n for n in recipes.inputs if n != chosen and chosen in recipes.inputs]
+    held = {n: min(f.ranges[n][1] for f in recipes.fits.values()) for n in stays}
+    return Path(chosen, recipes.inputs, ratio, held)
 
 
-def _held(arms: Arms, along: str, hold: Mapping[str, float] | None) -> dict[str, float]:
-    """Inputs that do not scale, at the largest value measured for every recipe."""
-    if along not in arms.inputs:
-        return {}
-    held = {n: min(c.ranges[n][1] for c in arms.contenders) for n in arms.inputs if n != along}
-    for name, value in (hold or {}).items():
-        if name not in held:
-            raise PlanError(f"hold= names '{name}', which is not one of {tuple(held)}.")
-        held[name] = float(check_values(name, value))
-    return held
+def _inputs(
+    names: Sequence[str], along: str, own: Sequence[Array], other: Sequence[Array]
+) -> dict[str, Any]:
+    """Columns of the inputs; the reference's too where they differ."""
+    out: dict[str, Any] = {}
+    for name, a, b in zip(names, own, other, strict=True):
+        if name != along:
+            out[name] = a
+            if not np.array_equal(a, b):
+                out[f"{name}_reference"] = b
+    return out
 
 
 def _exact(gap: Array, size: Array) -> Array:
@@ -550,24 +523,3 @@ def _grid(low: float, high: float, extra: Array | None = None) -> Array:
     count = int(np.ceil(np.log(high / low) / _STEP)) + 1
     grid = np.geomspace(low, high, count)
     return grid if extra is None else np.union1d(grid, extra)
-
-
-def _equal(log: Array, curve: Array, wanted: Array) -> Array:
-    """Where a falling curve first takes the wanted values; infinite of either sign if nowhere."""
-    falling = np.minimum.accumulate(curve)
-    found = np.interp(-wanted, -falling, log)
-    found = np.where(wanted < falling[-1], np.inf, found)
-    return np.asarray(np.where(wanted > falling[0], -np.inf, found))
-
-
-def _last_change(log: Array, gaps: Array) -> Array:
-    """Where each gap ``(k, n)`` changes sign for the last time; NaN if it never does."""
-    sign = np.sign(gaps)
-    changes = sign[:, 1:] * sign[:, :-1] < 0
-    ever = changes.any(axis=1)
-    at = changes.shape[1] - 1 - np.argmax(changes[:, ::-1], axis=1)
-    rows = np.arange(len(gaps))
-    before, after = gaps[rows, at], gaps[rows, at + 1]
-    with np.errstate(all="ignore"):
-        found = log[at] + (log[at + 1] - log[at]) * before / (before - after)
-    return np.where(ever, found, np.nan)

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from scaling_laws.data.runs import Runs, hash_rows
 from scaling_laws.errors import DataError, FitError
-from scaling_laws.inference.resample import cluster_weights, keyed_normals, keyed_uniforms
-from scaling_laws.laws.family import Array
-from scaling_laws.planning.contender import Predictions
-from scaling_laws.planning.pooling import Recipes
+from scaling_laws.inference.interval import Predictive
+from scaling_laws.inference.resample import cluster_weights, keyed_normals, keyed_ranks
+from scaling_laws.laws.family import Array, LawFamily
+from scaling_laws.planning.pooling import Curves, pool
 from scaling_laws.quantities import training_flops
-from scaling_laws.solving.objective import Residual, inverse_transform, transform
+from scaling_laws.solving.objective import inverse_transform, transform
+
+if TYPE_CHECKING:
+    from scaling_laws.fitting.fitter import Fitter
 
 Points = Sequence[Sequence[Array]]
 """Inputs of each recipe, in the order of its law."""
@@ -24,18 +27,20 @@ Points = Sequence[Sequence[Array]]
 IDEAS = ("today", "shared", "random", "apart")
 """The gap of today stays; coefficients shared; shrunk towards common ones; each by itself."""
 
-# Measured by held-out error on open recipe pairs: benchmarks/recipes/compare.py.
+# Chosen by held-out error of the gap on open recipe pairs: benchmarks/recipes/compare.py.
 PRIOR = {"today": 1.0, "shared": 0.7, "random": 0.7, "apart": 0.35}
 DRIFT = 0.012  # standard deviation of the change of a gap per e-fold of scale
-_POWER = 1.0  # weights fall with the backtest's error to this power
+POWER = 1.0  # weights fall with the backtest's error to this power
 _PRIOR_WORTH = 4.0  # held-out windows that the prior weights are worth
 _DRIFT_WORTH = 4.0
 _RECENT = 1.0  # runs count for today's gap as (scale / largest common) ** this
 _WINDOW = 3.0  # held-out runs are judged in windows of this factor
 _CUTS = 4
+_LEAST_BELOW = 0.3  # share of a recipe's runs that a cut leaves to fit
 _LEAST = 1e-4  # gap error that counts as none
 _NEAR = 1.0 + 1e-9
-_PICK = np.array([0x1DEA], dtype=np.uint64)
+_SHAPE = ("coefficients", "candidates")
+_LEVEL = (*_SHAPE, "law")
 
 
 @dataclass(frozen=True)
@@ -66,38 +71,35 @@ class Scale:
         return self.of(runs.x)
 
 
-@dataclass(frozen=True)
-class Lens:
-    """Scale on which gaps are added up: logarithm of a loss, logit of an accuracy."""
-
-    residual: Residual
-    bounds: tuple[float, float]
-
-    def into(self, value: Array) -> Array:
-        """Map a target to the scale."""
-        return np.asarray(transform(value, self.residual, self.bounds), dtype=float)
-
-    def back(self, value: Array) -> Array:
-        """Map back to the target."""
-        return np.asarray(inverse_transform(value, self.residual, self.bounds), dtype=float)
-
-
 @dataclass(frozen=True, eq=False)
 class Idea:
-    """One idea of how far each recipe lies from their mean.
+    """One idea of how far each recipe lies from their mean, on the residual scale.
 
     Parameters
     ----------
-    curves : tuple of Predictions or None
+    curves : tuple of Predictive or None
         None: nowhere, but for the anchor.
     anchor : ndarray (recipes,)
         Added, so that the deviations agree with the runs of today.
     anchor_draws : ndarray (recipes, k)
     """
 
-    curves: tuple[Predictions, ...] | None
+    curves: Curves | None
     anchor: Array
     anchor_draws: Array
+
+    def mean(self, points: Points) -> Array:
+        """Deviations from the recipes' mean ``(recipes, n)``."""
+        if self.curves is None:
+            return np.broadcast_to(self.anchor[:, None], (len(points), len(points[0][0])))
+        return centred(_means(self.curves, points)) + self.anchor[:, None]
+
+    def draws(self, points: Points, count: int) -> Array:
+        """Draws of the same ``(recipes, k, n)``."""
+        if self.curves is None:
+            shape = len(points), count, len(points[0][0])
+            return np.broadcast_to(self.anchor_draws[..., None], shape)
+        return centred(_drawn(self.curves, points, count, _SHAPE)) + self.anchor_draws[..., None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,9 +108,8 @@ class Gap:
 
     Parameters
     ----------
-    curves : tuple of Predictions
+    curves : tuple of Predictive
         Of each recipe by itself: their mean is the level around which the recipes lie.
-    lens : Lens
     scale : Scale
     ideas : mapping of str to Idea
     weights : mapping of str to float
@@ -121,8 +122,7 @@ class Gap:
     names : tuple of str
     """
 
-    curves: tuple[Predictions, ...]
-    lens: Lens
+    curves: Curves
     scale: Scale
     ideas: Mapping[str, Idea]
     weights: Mapping[str, float]
@@ -134,37 +134,50 @@ class Gap:
 
     def mean(self, points: Points) -> Array:
         """Point predictions ``(recipes, n)``."""
-        own = _means(self.curves, self.lens, points)
-        level = own.mean(axis=0)
-        deviation = np.zeros_like(own)
-        for name, idea in self.ideas.items():
-            deviation += self.weights[name] * _deviation(idea, self.lens, points)
-        return self.lens.back(level + deviation)
+        level = _means(self.curves, points).mean(axis=0)
+        deviation = sum(self.weights[n] * idea.mean(points) for n, idea in self.ideas.items())
+        return self._back(level + deviation)
 
-    def draws(self, points: Points) -> Array:
-        """Paired draws ``(recipes, k, n)``."""
-        level = _drawn(self.curves, self.lens, points, self.count).mean(axis=0)
+    def draws(self, points: Points, *, runs: bool = False) -> Array:
+        """Paired draws ``(recipes, k, n)``: of the curves, or of one new run of each recipe.
+
+        The laws' own error moves all recipes alike, and what it does to their difference is the
+        drift; the noise of new runs is each recipe's own.
+        """
+        level = _drawn(self.curves, points, self.count, _LEVEL).mean(axis=0)
         picked = self._picked()
-        deviation = np.zeros((len(self.names), *level.shape))
+        total = self._drifted(points) + level
         for i, idea in enumerate(self.ideas.values()):
             rows = picked == i
             if rows.any():
-                deviation[:, rows] = _deviation_draws(idea, self.lens, points, self.count)[:, rows]
-        return self.lens.back(level + deviation + self._drifted(points))
+                total[:, rows] += idea.draws(points, self.count)[:, rows]
+        return self._back(total + self._noise(points) if runs else total)
+
+    def _back(self, value: Array) -> Array:
+        first = self.curves[0]
+        return np.asarray(inverse_transform(value, first.residual, first.bounds), dtype=float)
 
     def _picked(self) -> NDArray[np.intp]:
         """Which idea each draw follows."""
         shares = np.cumsum([self.weights[n] for n in self.ideas])
-        uniform = keyed_uniforms(_PICK, 0, self.count, self.seed)[:, 0]
-        found = np.searchsorted(shares, uniform * shares[-1])
+        rank = keyed_ranks("idea of the gap", self.count, self.seed)
+        found = np.searchsorted(shares, rank * shares[-1])
         return np.asarray(np.minimum(found, len(shares) - 1), dtype=np.intp)
 
     def _drifted(self, points: Points) -> Array:
         """What no idea foresees ``(recipes, k, n)``: grows with the distance from today."""
         normal = np.array([keyed_normals(f"recipe {n}", self.count, self.seed) for n in self.names])
-        normal = (normal - normal.mean(axis=0)) / np.sqrt(2.0)  # differences have variance one
         distance = np.mean([_beyond(self.scale.of(x), self.today) for x in points], axis=0)
-        return np.asarray(self.drift * normal[..., None] * distance)
+        unit = centred(normal) / np.sqrt(2.0)  # differences have variance one
+        return np.asarray(self.drift * unit[..., None] * distance)
+
+    def _noise(self, points: Points) -> Array:
+        """Noise of one run of each recipe ``(recipes, k, n)``, shuffled so that none is shared."""
+        out = []
+        for name, curve, x in zip(self.names, self.curves, points, strict=True):
+            order = np.argsort(keyed_ranks(f"run of {name}", self.count, self.seed))
+            out.append(curve.z_run[: self.count][order][:, None] * curve.noise_at(x))
+        return np.array(out)
 
 
 def _beyond(scale: Array, today: float) -> Array:
@@ -172,32 +185,23 @@ def _beyond(scale: Array, today: float) -> Array:
     return np.maximum(np.log(scale / today), 0.0)
 
 
-def _means(curves: Sequence[Predictions], lens: Lens, points: Points) -> Array:
-    return np.array([lens.into(c.mean(x)) for c, x in zip(curves, points, strict=True)])
+def centred(values: Array) -> Array:
+    """Values of each recipe less their mean over recipes, the first axis."""
+    return np.asarray(values - values.mean(axis=0))
 
 
-def _drawn(curves: Sequence[Predictions], lens: Lens, points: Points, count: int) -> Array:
-    parts = ("coefficients", "law")
-    drawn = (c.draws(x, parts)[:count] for c, x in zip(curves, points, strict=True))
-    return np.array([lens.into(d) for d in drawn])
+def _on_scale(curve: Predictive, value: Array) -> Array:
+    return np.asarray(transform(value, curve.residual, curve.bounds), dtype=float)
 
 
-def _deviation(idea: Idea, lens: Lens, points: Points) -> Array:
-    """Deviations from the recipes' mean ``(recipes, n)``."""
-    shape = len(points), len(points[0][0])
-    if idea.curves is None:
-        return np.broadcast_to(idea.anchor[:, None], shape)
-    values = _means(idea.curves, lens, points)
-    return np.asarray(values - values.mean(axis=0) + idea.anchor[:, None])
+def _means(curves: Curves, points: Points) -> Array:
+    return np.array([_on_scale(c, c.mean(x)) for c, x in zip(curves, points, strict=True)])
 
 
-def _deviation_draws(idea: Idea, lens: Lens, points: Points, count: int) -> Array:
-    """Draws of the same ``(recipes, k, n)``."""
-    shape = len(points), count, len(points[0][0])
-    if idea.curves is None:
-        return np.broadcast_to(idea.anchor_draws[..., None], shape)
-    values = _drawn(idea.curves, lens, points, count)
-    return np.asarray(values - values.mean(axis=0) + idea.anchor_draws[..., None])
+def _drawn(curves: Curves, points: Points, count: int, parts: Sequence[str]) -> Array:
+    centre = _means(curves, points)[:, None]
+    pairs = zip(curves, points, strict=True)
+    return centre + np.array([c.deviations(x, parts, slice(count)) for c, x in pairs])
 
 
 # --- today's gap ---------------------------------------------------------------------------------
@@ -205,19 +209,17 @@ def _deviation_draws(idea: Idea, lens: Lens, points: Points, count: int) -> Arra
 
 @dataclass(frozen=True, eq=False)
 class Measured:
-    """Runs of all recipes as gaps need them.
+    """Runs of all recipes, as gaps need them.
 
     Parameters
     ----------
-    runs : tuple of Runs
+    runs : mapping of str to Runs
     scales : tuple of ndarray
         Scale of each run.
-    lens : Lens
     """
 
-    runs: tuple[Runs, ...]
+    runs: Mapping[str, Runs]
     scales: tuple[Array, ...]
-    lens: Lens
 
     @property
     def today(self) -> float:
@@ -227,79 +229,61 @@ class Measured:
     def below(self, cut: float) -> Measured:
         """Return the runs at or below a scale."""
         kept = [s <= cut * _NEAR for s in self.scales]
-        return Measured(
-            tuple(r.take(k) for r, k in zip(self.runs, kept, strict=True)),
-            tuple(s[k] for s, k in zip(self.scales, kept, strict=True)),
-            self.lens,
-        )
+        runs = {n: r.take(k) for (n, r), k in zip(self.runs.items(), kept, strict=True)}
+        return Measured(runs, tuple(s[k] for s, k in zip(self.scales, kept, strict=True)))
 
     def overlap(self) -> float:
         """Share of the runs that all recipes have in common."""
-        sets = [set(hash_rows([*r.x, r.y]).tolist()) for r in self.runs]
+        sets = [set(hash_rows([*r.x, r.y]).tolist()) for r in self.runs.values()]
         return len(set.intersection(*sets)) / len(set.union(*sets))
 
-    def recency(self) -> tuple[Array, ...]:
+    def ideas(
+        self, curves: Mapping[str, Curves], level: Curves, count: int, seed: int
+    ) -> dict[str, Idea]:
+        """Anchor curves to the runs of today, and add the idea that today's gap stays."""
+        out = {"today": Idea(None, *self._today(level, count, seed))}
+        return out | {n: Idea(c, *self._residuals(c, count, seed)) for n, c in curves.items()}
+
+    def _recency(self) -> tuple[Array, ...]:
         """Weights of runs for today's gap: they fall off to either side of `today`."""
         out = []
-        for runs, scale in zip(self.runs, self.scales, strict=True):
+        for runs, scale in zip(self.runs.values(), self.scales, strict=True):
             weight = runs.weights * np.exp(-_RECENT * np.abs(np.log(scale / self.today)))
             out.append(weight / weight.sum())
         return tuple(out)
 
-    def ideas(
-        self,
-        curves: Mapping[str, tuple[Predictions, ...]],
-        level: Sequence[Predictions],
-        count: int,
-        seed: int,
-    ) -> dict[str, Idea]:
-        """Anchor curves to the runs of today, and add the idea that today's gap stays."""
-        stays, drawn = self._today(level, count, seed)
-        out = {"today": Idea(None, stays, drawn)}
-        for name, own in curves.items():
-            anchor, drawn = self._residuals(own, count, seed)
-            out[name] = Idea(own, anchor, drawn)
-        return out
-
-    def _residuals(
-        self, curves: Sequence[Predictions], count: int, seed: int
-    ) -> tuple[Array, Array]:
+    def _residuals(self, curves: Curves, count: int, seed: int) -> tuple[Array, Array]:
         """Mean residual of each recipe around its curve, less their mean; and its draws."""
         points, drawn = [], []
-        weights = self.recency()
-        for curve, runs, weight in zip(curves, self.runs, weights, strict=True):
-            measured = self.lens.into(runs.y)
-            points.append(float(np.sum(weight * (measured - self.lens.into(curve.mean(runs.x))))))
+        for curve, runs, weight in zip(curves, self.runs.values(), self._recency(), strict=True):
+            residual = _on_scale(curve, runs.y) - _on_scale(curve, curve.mean(runs.x))
+            points.append(float(weight @ residual))
             if count:
-                own = self.lens.into(curve.draws(runs.x, ("coefficients", "law"))[:count])
+                moved = residual - curve.deviations(runs.x, _SHAPE, slice(count))
                 resampled = weight * cluster_weights(runs.clusters, 0, count, seed)
-                resampled /= resampled.sum(axis=1, keepdims=True)
-                drawn.append(np.sum(resampled * (measured - own), axis=1))
-        anchor = np.array(points)
+                drawn.append((resampled * moved).sum(axis=1) / resampled.sum(axis=1))
         draws = np.array(drawn).reshape(len(points), count)
-        return anchor - anchor.mean(), draws - draws.mean(axis=0)
+        return centred(np.array(points)), centred(draws)
 
-    def _today(self, curves: Sequence[Predictions], count: int, seed: int) -> tuple[Array, Array]:
+    def _today(self, curves: Curves, count: int, seed: int) -> tuple[Array, Array]:
         """Deviation of each recipe today: its curves' at the runs of all, and the residuals'.
 
         Where recipes were measured at the same points, this is the mean measured gap.
         """
-        anchor, drawn = self._residuals(curves, count, seed)
-        stays, draws = anchor.copy(), drawn.copy()
-        for runs, weight in zip(self.runs, self.recency(), strict=True):
+        stays, draws = self._residuals(curves, count, seed)
+        for runs, weight in zip(self.runs.values(), self._recency(), strict=True):
             points = [runs.x] * len(curves)
-            values = _means(curves, self.lens, points)
-            stays += (values - values.mean(axis=0)) @ weight / len(curves)
+            stays = stays + centred(_means(curves, points)) @ weight / len(curves)
             if count:
-                many = _drawn(curves, self.lens, points, count)
-                draws += (many - many.mean(axis=0)) @ weight / len(curves)
+                many = centred(_drawn(curves, points, count, _SHAPE))
+                draws = draws + many @ weight / len(curves)
         return stays, draws
 
 
 # --- what earlier gaps say -----------------------------------------------------------------------
 
 
-def gap_backtest(recipes: Recipes, measured: Measured) -> list[dict[str, Any]]:
+def gap_backtest(fitter: Fitter, family: LawFamily, measured: Measured) -> list[dict[str, Any]]:
     """Fit below each cut, and say how far each idea's gap was off in the windows beyond.
 
     Returns
@@ -312,24 +296,22 @@ def gap_backtest(recipes: Recipes, measured: Measured) -> list[dict[str, Any]]:
     for cut in _cuts(measured):
         past = measured.below(cut)
         try:
-            fitted: dict[str, Any] = Recipes(recipes.family, past.runs, recipes.settings).curves()
+            curves = pool(fitter, family, past.runs, draws=0)
         except (DataError, FitError):
             continue
-        level = fitted.pop("apart")
-        ideas = past.ideas(fitted, level, 0, 0)
+        ideas = past.ideas(curves, curves["apart"], 0, 0)
         for inside in _windows(measured, cut):
-            rows.append(_window_errors(measured, inside, ideas, level, cut))
+            rows.append(_window_errors(measured, inside, ideas, curves["apart"], cut))
     return rows
 
 
 def _cuts(measured: Measured) -> Array:
-    """Scales with runs of every recipe on both sides, later ones preferred."""
+    """Scales with enough runs of every recipe below, spread evenly over those there are."""
     levels = np.unique(np.concatenate(measured.scales))
-    levels = levels[(levels < measured.today / _NEAR)]
-    apart = np.diff(levels, append=np.inf) > 1e-9 * levels
-    levels = levels[apart]
+    levels = levels[levels < measured.today / _NEAR]
+    levels = levels[np.diff(levels, append=np.inf) > 1e-9 * levels]
     share = np.array([min(float(np.mean(s <= c)) for s in measured.scales) for c in levels])
-    levels = levels[share >= 0.3]
+    levels = levels[share >= _LEAST_BELOW]
     if len(levels) <= _CUTS:
         return levels
     return np.asarray(levels[np.round(np.linspace(0, len(levels) - 1, _CUTS)).astype(int)])
@@ -337,10 +319,9 @@ def _cuts(measured: Measured) -> Array:
 
 def _windows(measured: Measured, cut: float) -> Iterator[list[NDArray[np.bool_]]]:
     """Runs of each recipe in successive windows beyond a cut, where all have some."""
-    low = cut * _NEAR
-    top = max(float(s.max()) for s in measured.scales)
+    low, top = cut * _NEAR, max(float(s.max()) for s in measured.scales)
     while low < top:
-        high = max(low * _WINDOW, cut * _WINDOW)
+        high = low * _WINDOW
         inside = [(s > low) & (s <= high) for s in measured.scales]
         if all(i.any() for i in inside):
             yield inside
@@ -351,26 +332,23 @@ def _window_errors(
     measured: Measured,
     inside: Sequence[NDArray[np.bool_]],
     ideas: Mapping[str, Idea],
-    level: Sequence[Predictions],
+    level: Curves,
     cut: float,
 ) -> dict[str, Any]:
-    distance = np.mean(
-        [np.log(s[i] / cut).mean() for s, i in zip(measured.scales, inside, strict=True)]
-    )
+    held = [r.take(i) for r, i in zip(measured.runs.values(), inside, strict=True)]
+    away = [np.log(s[i] / cut).mean() for s, i in zip(measured.scales, inside, strict=True)]
     row: dict[str, Any] = {
         "cut": cut,
-        "distance": float(distance),
-        "runs": int(sum(i.sum() for i in inside)),
+        "distance": float(np.mean(away)),
+        "runs": sum(len(h) for h in held),
     }
     for name, idea in ideas.items():
         missed = []
-        for r, (runs, rows) in enumerate(zip(measured.runs, inside, strict=True)):
-            held = runs.take(rows)
-            points = [held.x] * len(measured.runs)
-            predicted = _means(level, measured.lens, points).mean(axis=0)
-            predicted = predicted + _deviation(idea, measured.lens, points)[r]
-            missed.append(np.average(measured.lens.into(held.y) - predicted, weights=held.weights))
-        apart = np.array(missed) - np.mean(missed)
+        for r, runs in enumerate(held):
+            points = [runs.x] * len(held)
+            predicted = _means(level, points).mean(axis=0) + idea.mean(points)[r]
+            missed.append(np.average(_on_scale(level[r], runs.y) - predicted, weights=runs.weights))
+        apart = centred(np.array(missed))
         row[name] = float(np.sqrt(2.0 * np.sum(apart**2) / (len(apart) - 1)))
     return row
 
@@ -389,9 +367,8 @@ def idea_weights(rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -> dic
         errors = np.log([[row[n] + _LEAST for n in names] for row in rows])
         stays = np.log([row["today"] + _LEAST for row in rows])
         logs = (errors - stays[:, None]).sum(axis=0) / (len(rows) + _PRIOR_WORTH)
-    weights = np.array([PRIOR[n] for n in names]) * np.exp(-_POWER * logs)
-    weights /= weights.sum()
-    return dict(zip(names, weights.tolist(), strict=True))
+    weights = np.array([PRIOR[n] for n in names]) * np.exp(-POWER * logs)
+    return dict(zip(names, (weights / weights.sum()).tolist(), strict=True))
 
 
 def learned_drift(
