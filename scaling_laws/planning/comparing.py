@@ -352,9 +352,10 @@ class Comparison:
         if not len(drawn):
             nothing = np.full(drawn.shape[1], np.nan)
             return nothing, nothing, nothing
-        tails = [0.5 * (1 - self.level), 0.5 * (1 + self.level)]
-        low, high = np.quantile(drawn, tails, axis=0, method="inverted_cdf")  # infinities stay
-        return low, high, np.mean(sign * drawn > 0, axis=0) + 0.5 * np.mean(drawn == 0, axis=0)
+        ordered = np.sort(drawn, axis=0)  # no interpolation: infinities stay
+        i = int(0.5 * (1 - self.level) * (len(drawn) - 1))
+        chance = np.mean(sign * drawn > 0, axis=0) + 0.5 * np.mean(drawn == 0, axis=0)
+        return ordered[i], ordered[-1 - i], chance
 
     def _frame(self, at: Array, rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
         """One block of rows for each of `others`."""
@@ -483,7 +484,8 @@ def compare(
         gap=gap,
         path=path,
     )
-    return replace(empty, table=empty.difference(**dict(at or {})))
+    asked: dict[str, Any] = dict(at or {})
+    return replace(empty, table=empty.difference(**asked))
 
 
 def _path(recipes: Recipes, along: str | None, ratio: float | None) -> Path:

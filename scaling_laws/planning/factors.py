@@ -10,21 +10,26 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from scaling_laws.errors import DataError, Note, PlanError
+from scaling_laws.fitting.predicting import Predicts
 from scaling_laws.inference.interval import check_level
-from scaling_laws.planning.contender import Array, Contender, contender
+from scaling_laws.laws.family import Array
+from scaling_laws.planning.source import PAIR
 from scaling_laws.quantities import check_values, quantity
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from scaling_laws.fitting.result import Fit
+    from scaling_laws.fitting.selection import Selection
+
 Regime = Literal["data-scarce", "data-rich", "balanced"]
 
 _STEP = 1e-3  # in the logarithm of an input
 _FAR = (1e100, 1e200, 1e300)
-_PAIR = ("params", "tokens")
 _BALANCED = 0.1  # relative difference of elasticities that counts as none
 _EXACT, _NEARLY = 1e-9, 1e-3  # of the target, between ever larger inputs
 _TIE = 1e-6  # difference of shares that counts as none
+_SHAPE = ("coefficients", "candidates")
 _COLUMNS = ("elasticity", "reducible", "share")
 
 
@@ -144,13 +149,12 @@ class Factors:
         return out
 
 
-def factors(fit: Any, at: Mapping[str, float], *, level: float = 0.9) -> Factors:
+def factors(fit: Fit | Selection, *, at: Mapping[str, float], level: float = 0.9) -> Factors:
     """Say which input matters most at a point.
 
     Parameters
     ----------
-    fit : Fit
-        Or anything that predicts like one.
+    fit : Fit or Selection
     at : mapping of str to float
         One value for every input of the law, raw counts.
     level : float, default 0.9
@@ -165,12 +169,12 @@ def factors(fit: Any, at: Mapping[str, float], *, level: float = 0.9) -> Factors
     DataError
         An input is missing, unknown, outside its domain or not one number; impossible ``level``.
     PlanError
-        ``fit`` cannot predict, or has no input that can grow.
+        Not a fit, or one without an input that can grow.
 
     Notes
     -----
     Elasticities are central differences in the logarithm of the input, for the point and for
-    every draw of the coefficients. A share compares letting one input alone grow without bound
+    every draw of the coefficients; the error of the law itself is left out. A share compares letting one input alone grow without bound
     with letting all of them; shares add to one for additive laws and need not for others.
 
     Examples
@@ -183,13 +187,18 @@ def factors(fit: Any, at: Mapping[str, float], *, level: float = 0.9) -> Factors
     >>> round(float(found.table.share.sum()), 6)
     1.0
     """
-    source = contender("fit", fit)
+    if not isinstance(fit, Predicts):
+        raise PlanError(
+            f"factors takes a fit or a selection, got {type(fit).__name__}. Pass what sl.fit or "
+            "sl.select returns."
+        )
+    source, higher = fit, quantity(fit.target).direction == "higher"
     point = _point(source, at)
     level = check_level(level)
     varied, notes = _varied(source, point)
     best = _measures(source, point, varied, draws=False)
-    drawn = _measures(source, point, varied, draws=True) if source.count else None
-    table = _table(varied, best, drawn, level, source.higher)
+    drawn = _measures(source, point, varied, draws=True) if len(fit.predictive.coef) else None
+    table = _table(varied, best, drawn, level, higher)
     if np.isnan(best["limit"][0]):
         notes.append(
             Note(
@@ -199,8 +208,8 @@ def factors(fit: Any, at: Mapping[str, float], *, level: float = 0.9) -> Factors
                 "undefined; the bottleneck is the input with the steepest elasticity",
             )
         )
-    regime, scarce = _regime(varied, best, drawn, source.higher)
-    strength = _strength(best, source.higher)[0]
+    regime, scarce = _regime(varied, best, drawn, higher)
+    strength = _strength(best, higher)[0]
     return Factors(
         at={n: float(point[n]) for n in source.inputs},
         target=source.target,
@@ -215,7 +224,7 @@ def factors(fit: Any, at: Mapping[str, float], *, level: float = 0.9) -> Factors
     )
 
 
-def _point(source: Contender, at: Mapping[str, float]) -> dict[str, float]:
+def _point(source: Predicts, at: Mapping[str, float]) -> dict[str, float]:
     if not isinstance(at, Mapping) or set(at) != set(source.inputs):
         given = sorted(at) if isinstance(at, Mapping) else at
         raise DataError(
@@ -231,7 +240,7 @@ def _point(source: Contender, at: Mapping[str, float]) -> dict[str, float]:
     return out
 
 
-def _varied(source: Contender, point: Mapping[str, float]) -> tuple[list[str], list[Note]]:
+def _varied(source: Predicts, point: Mapping[str, float]) -> tuple[list[str], list[Note]]:
     """Inputs that can grow, and a note on the others."""
     varied = [n for n in source.inputs if quantity(n).domain != "fraction" and point[n] > 0]
     left = [n for n in source.inputs if n not in varied]
@@ -252,7 +261,7 @@ def _varied(source: Contender, point: Mapping[str, float]) -> tuple[list[str], l
 
 
 def _measures(
-    source: Contender, point: Mapping[str, float], varied: list[str], *, draws: bool
+    source: Predicts, point: Mapping[str, float], varied: list[str], *, draws: bool
 ) -> dict[str, Array]:
     """Value and limit ``(k,)``, elasticities, reducible ones and shares ``(k, inputs)``."""
     moves: list[dict[str, float]] = [{}]
@@ -263,7 +272,8 @@ def _measures(
     moves += [dict.fromkeys(varied, far) for far in _FAR]
     arrays = [np.array([{**point, **m}[n] for m in moves]) for n in source.inputs]
     with np.errstate(all="ignore"):
-        y = source.draws(arrays) if draws else source.mean(arrays)[None]
+        own = source.predictive
+        y = own.draws(arrays, _SHAPE) if draws else own.mean(arrays)[None]
         value, count = y[:, 0], len(varied)
         above, below = y[:, 1 : 2 * count : 2], y[:, 2 : 2 * count + 1 : 2]
         far = y[:, 2 * count + 1 :].reshape(len(y), count + 1, 3)
@@ -333,10 +343,10 @@ def _regime(
     higher: bool,
 ) -> tuple[Regime | None, float]:
     """Whether tokens or parameters bring more per cent for per cent."""
-    if set(varied) != set(_PAIR):
+    if set(varied) != set(PAIR):
         return None, float("nan")
     sign = 1.0 if higher else -1.0
-    n, d = (varied.index(name) for name in _PAIR)
+    n, d = (varied.index(name) for name in PAIR)
     size, data = (sign * best["elasticity"][0, i] for i in (n, d))
     scarce = float("nan")
     if drawn is not None:

@@ -201,7 +201,8 @@ def _means(curves: Curves, points: Points) -> Array:
 def _drawn(curves: Curves, points: Points, count: int, parts: Sequence[str]) -> Array:
     centre = _means(curves, points)[:, None]
     pairs = zip(curves, points, strict=True)
-    return centre + np.array([c.deviations(x, parts, slice(count)) for c, x in pairs])
+    deviations = [c.deviations(x, parts, slice(count)) for c, x in pairs]
+    return np.asarray(centre + np.array(deviations))
 
 
 # --- today's gap ---------------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -44,7 +44,8 @@ def pool(
     """
     common = tuple(c.name for c in family.coefficients if c.role in _SPREAD)
     apart = [fitter.solve(r, family, use_lmfit=False) for r in runs.values()]
-    joint = solve_together(fitter, runs, family, "recipe", common)
+    parts: dict[Hashable, Runs] = {**runs}
+    joint = solve_together(fitter, parts, family, "recipe", common)
     together = _curve(joint.solved, joint.runs, draws, fitter.seed)
     shared = tuple(
         replace(together, family=family, values=together.values[i], coef=together.coef[:, i])
