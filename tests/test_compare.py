@@ -136,9 +136,7 @@ def test_the_error_of_the_laws_is_common_and_cancels(pair):
 @settings(max_examples=3, deadline=None)
 def test_the_same_data_twice_has_multiplier_one(seed, noise):
     runs = curve(noise=noise, seed=seed)
-    same = sl.compare(
-        {"a": runs, "b": runs}, law="power_with_floor", inputs=("tokens",), draws=40
-    )
+    same = sl.compare({"a": runs, "b": runs}, law="power_with_floor", inputs=("tokens",), draws=40)
     found = same.multiplier(tokens=[1e9, 1e10, 1e12])
     np.testing.assert_allclose(found.multiplier, 1.0, rtol=1e-9)
     assert (found.multiplier_low <= 1 + 1e-9).all()
@@ -162,7 +160,8 @@ def test_with_a_shared_floor_and_exponent_the_multiplier_is_the_same_at_every_bu
 def test_the_multiplier_along_compute_compares_each_at_its_own_best_split():
     new = grid_runs(noise=0.0, law=recipe(A=0.7 * TRUTH.coef["A"], B=0.7 * TRUTH.coef["B"]))
     pair = {
-        n: sl.fit(t, "chinchilla", draws=0) for n, t in {"new": new, "old": grid_runs(noise=0)}.items()
+        n: sl.fit(t, "chinchilla", draws=0)
+        for n, t in {"new": new, "old": grid_runs(noise=0)}.items()
     }
     both = sl.compare(pair, pooling="apart")
     spent = 1e22
@@ -226,7 +225,8 @@ def test_today_keeps_the_measured_gap_at_any_distance(pair):
     ratio = np.log(table.loss / table.loss_reference)
     assert ratio[0] == pytest.approx(ratio[1], rel=1e-9)
     new, old = (
-        f.runs.to_frame().sort_values(["params", "tokens"], ignore_index=True) for f in pair.values()
+        f.runs.to_frame().sort_values(["params", "tokens"], ignore_index=True)
+        for f in pair.values()
     )
     measured, compute = np.log(new.loss / old.loss), new.params * new.tokens
     assert ratio[0] == pytest.approx(np.average(measured, weights=compute), abs=1e-3)

@@ -101,7 +101,9 @@ def test_a_law_that_never_settles_has_elasticities_only():
     assert "no_limit" in [n.code for n in found.notes]
     assert np.isnan(found.limit)
     assert found.table.share.isna().all()
-    assert found.table.elasticity["tokens"] == pytest.approx(-0.3 / (9 - 0.3 * np.log(1e9)), rel=1e-3)
+    assert found.table.elasticity["tokens"] == pytest.approx(
+        -0.3 / (9 - 0.3 * np.log(1e9)), rel=1e-3
+    )
     assert found.regime is None
 
 

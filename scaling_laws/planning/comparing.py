@@ -409,8 +409,9 @@ def compare(
     pooling : {"auto", "today", "shared", "random", "apart"}
         How the recipes' difference is extrapolated. ``"today"``: today's gap stays. ``"shared"``:
         floors, exponents and shapes are the same. ``"random"``: they are shrunk towards common
-        ones, the more the less they differ. ``"apart"``: every fit as it is. ``"auto"`` weights
-        them by a rolling backtest of the gap, starting from weights that did best on open data.
+        ones, the more the less they differ. ``"apart"``: every fit as it is. ``"auto"``: their
+        weighted median; weights follow a rolling backtest of the gap, starting from those that
+        did best on open data.
     level : float, default 0.9
     law_error : bool, default True
         Whether intervals include that gaps drift in ways no law foresees.

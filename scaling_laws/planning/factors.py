@@ -174,8 +174,9 @@ def factors(fit: Fit | Selection, *, at: Mapping[str, float], level: float = 0.9
     Notes
     -----
     Elasticities are central differences in the logarithm of the input, for the point and for
-    every draw of the coefficients; the error of the law itself is left out. A share compares letting one input alone grow without bound
-    with letting all of them; shares add to one for additive laws and need not for others.
+    every draw of the coefficients; the error of the law itself is left out. A share compares
+    letting one input alone grow without bound with letting all of them; shares add to one for
+    additive laws and need not for others.
 
     Examples
     --------

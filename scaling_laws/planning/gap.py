@@ -39,6 +39,7 @@ _CUTS = 4
 _LEAST_BELOW = 0.3  # share of a recipe's runs that a cut leaves to fit
 _LEAST = 1e-4  # gap error that counts as none
 _NEAR = 1.0 + 1e-9
+_EDGE, _SMALLEST = 1e-12, 1e-300  # how near values come to the ends of the residual scale
 _SHAPE = ("coefficients", "candidates")
 _LEVEL = (*_SHAPE, "law")
 
@@ -106,6 +107,9 @@ class Idea:
 class Gap:
     """Predictions of several recipes, with ideas of their difference weighted.
 
+    The point is the weighted median of the ideas, so that the winner is the one that most of the
+    weight names; a draw follows one idea.
+
     Parameters
     ----------
     curves : tuple of Predictive
@@ -135,8 +139,9 @@ class Gap:
     def mean(self, points: Points) -> Array:
         """Point predictions ``(recipes, n)``."""
         level = _means(self.curves, points).mean(axis=0)
-        deviation = sum(self.weights[n] * idea.mean(points) for n, idea in self.ideas.items())
-        return self._back(level + deviation)
+        ideas = np.array([idea.mean(points) for idea in self.ideas.values()])
+        weights = np.array([self.weights[n] for n in self.ideas])
+        return self._back(level + centred(weighted_median(ideas, weights)))
 
     def draws(self, points: Points, *, runs: bool = False) -> Array:
         """Paired draws ``(recipes, k, n)``: of the curves, or of one new run of each recipe.
@@ -180,6 +185,22 @@ class Gap:
         return np.array(out)
 
 
+def weighted_median(values: Array, weights: Array) -> Array:
+    """Median over the first axis; the middle of two values where they split the weight evenly.
+
+    Examples
+    --------
+    >>> weighted_median(np.array([1.0, 5.0, 2.0]), np.array([0.3, 0.3, 0.4])).tolist()
+    2.0
+    """
+    order = np.argsort(values, axis=0, kind="stable")
+    ordered = np.take_along_axis(values, order, axis=0)
+    below = np.cumsum(weights[order], axis=0) / weights.sum()
+    ends = [np.argmax(below > 0.5 + s, axis=0)[None] for s in (-1e-12, 1e-12)]
+    low, high = (np.take_along_axis(ordered, i, axis=0)[0] for i in ends)
+    return np.asarray(0.5 * (low + high))
+
+
 def _beyond(scale: Array, today: float) -> Array:
     """e-folds beyond today's largest common scale, 0 below."""
     return np.maximum(np.log(scale / today), 0.0)
@@ -191,6 +212,12 @@ def centred(values: Array) -> Array:
 
 
 def _on_scale(curve: Predictive, value: Array) -> Array:
+    """Values on the residual scale; those at or past its ends just inside."""
+    low, high = curve.bounds
+    if curve.residual == "logit":
+        value = np.clip(value, low + _EDGE * (high - low), high - _EDGE * (high - low))
+    elif curve.residual == "log":
+        value = np.maximum(value, _SMALLEST)
     return np.asarray(transform(value, curve.residual, curve.bounds), dtype=float)
 
 

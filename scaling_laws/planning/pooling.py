@@ -44,7 +44,7 @@ def pool(
     """
     common = tuple(c.name for c in family.coefficients if c.role in _SPREAD)
     apart = [fitter.solve(r, family, use_lmfit=False) for r in runs.values()]
-    parts: dict[Hashable, Runs] = {**runs}
+    parts = dict[Hashable, Runs](runs.items())
     joint = solve_together(fitter, parts, family, "recipe", common)
     together = _curve(joint.solved, joint.runs, draws, fitter.seed)
     shared = tuple(

@@ -9,7 +9,6 @@ from numpy.typing import ArrayLike
 
 from scaling_laws.errors import PlanError
 from scaling_laws.plot import style
-from scaling_laws.plot.style import Array
 from scaling_laws.quantities import quantity
 
 if TYPE_CHECKING:
@@ -73,8 +72,7 @@ def compare(
     asked = {comparison.along: at}
     table = getattr(comparison, what)(**asked)
     ax = style.get_axes(ax)
-    others = [n for n in comparison.names if n != comparison.reference]
-    for i, name in enumerate(others):
+    for i, name in enumerate(comparison.others):
         colour = [c for pair in style.PAIRS for c in pair][i % (2 * len(style.PAIRS))]
         _line(ax, table[table.recipe == name], comparison, what, name, colour)
     equal = 1.0 if what == "multiplier" else 0.0
@@ -89,6 +87,8 @@ def compare(
     if what == "multiplier":
         label = f"{along.meaning} that {comparison.reference} needs / spent"
         style.set_axis(ax, "y", label, log=True)
+        low, high = ax.get_ylim()
+        ax.set_ylim(max(low, 1 / _FURTHEST), min(high, _FURTHEST))
     else:
         target = quantity(comparison.target)
         unit = f" [{target.unit}]" if target.unit else ""
@@ -102,26 +102,16 @@ def _line(
     ax: Axes, rows: pd.DataFrame, comparison: Comparison, what: str, name: str, colour: str
 ) -> None:
     at = rows[comparison.along].to_numpy()
-    middle, low, high = (_shown(rows[c].to_numpy(), what) for c in (what, f"{what}_low",
-                                                                     f"{what}_high"))  # fmt: skip
+    middle, low, high = (rows[f"{what}{end}"].to_numpy() for end in ("", "_low", "_high"))
+    if what == "multiplier":  # without bound: the line ends, the band goes on to the edge
+        middle = np.where((middle < _FURTHEST) & (middle > 1 / _FURTHEST), middle, np.nan)
+        low, high = (np.clip(v, 1 / _FURTHEST, _FURTHEST) for v in (low, high))
     last = max(int(np.sum(at <= comparison.today * (1 + 1e-9))) - 1, 0)
     ax.plot(at[: last + 1], middle[: last + 1], color=colour, lw=1.6, label=name, zorder=2.5)
     ax.plot(at[last:], middle[last:], color=colour, lw=1.6, ls=(0, (3, 1.5)), zorder=2.5)
     if np.isfinite(low).any():
-        label = (
-            f"{style.percent(comparison.level)} interval" if name == _first(comparison) else None
-        )
+        told = f"{style.percent(comparison.level)} interval"
+        label = told if name == comparison.others[0] else None
         ax.fill_between(
             at, low, high, color=colour, alpha=style.BAND_ALPHA, lw=0, zorder=1.5, label=label
         )
-
-
-def _first(comparison: Comparison) -> str:
-    return next(n for n in comparison.names if n != comparison.reference)
-
-
-def _shown(values: Array, what: str) -> Array:
-    """Multipliers without bound are drawn at the edge."""
-    if what == "difference":
-        return values
-    return np.clip(values, 1.0 / _FURTHEST, _FURTHEST)
