@@ -97,7 +97,7 @@ def report(
     >>> import tempfile, scaling_laws as sl
     >>> fit = sl.fit(sl.load_dataset("tiny_lm"), "chinchilla", draws=100)
     >>> path = sl.report(fit, tempfile.mkdtemp(), budgets=[1e18])
-    >>> path.name, (path.parent / "plan.csv", "parts.csv").exists()
+    >>> path.name, (path.parent / "plan.csv").exists()
     ('report.md', True)
     """
     level = check_level(level)

@@ -38,6 +38,7 @@ KINDS = {
 }
 MISS = 20.0  # price of a miss, in log loss, of a 90 % interval
 NORMAL = 1.645
+MARK = "<!-- written by benchmarks/extrapolation/score.py -->"
 
 
 def interval_score(actual: np.ndarray, low: np.ndarray, high: np.ndarray) -> float:
@@ -149,10 +150,39 @@ def summary(table: pd.DataFrame) -> pd.DataFrame:
     return out.loc[[k for k in "CLND" if k in out.index]]
 
 
+def write_docs(table: pd.DataFrame, page: Path) -> None:
+    """Replace what follows the marker of a documentation page by the tables."""
+    head = page.read_text(encoding="utf-8").split(MARK)[0]
+    overview = summary(table).rename(index=KINDS)
+    rows = ["| | " + " | ".join(overview.columns) + " |", "|---|" + "---:|" * overview.shape[1]]
+    for name, row in overview.iterrows():
+        cells = [f"{v:.0f}" if c == "splits" else f"{v:.3g}" for c, v in row.items()]
+        rows.append(f"| {name} | " + " | ".join(cells) + " |")
+    peer = "peer_error" in table
+    more = " peer error | peer cover 90 % |" if peer else ""
+    rows += [
+        "",
+        "One row a split. Errors are mean |log(predicted / actual)| in per cent.",
+        "",
+        "| split | rows | decades | error | additive | coupled | bias | cover 90 % | cover 50 % |"
+        + more,
+        "|---|" + "---:|" * (8 + 2 * peer),
+    ]
+    for r in table.itertuples():
+        errors = [100 * v for v in (r.error, r.chinchilla, r.coupled, r.bias)]
+        cells = [f"{r.rows}", f"{r.decades:.2f}", *(f"{v:.2f}" for v in errors)]
+        cells += [f"{r.cover_90:.2f}", f"{r.cover_50:.2f}"]
+        if peer:
+            cells += [f"{100 * r.peer_error:.2f}", f"{r.peer_cover:.2f}"]
+        rows.append(f"| `{r.split.replace('|', ' ')}` | " + " | ".join(cells) + " |")
+    page.write_text(f"{head}{MARK}\n\n" + "\n".join(rows) + "\n", encoding="utf-8")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("results", type=Path)
     parser.add_argument("--peer", type=Path)
+    parser.add_argument("--docs", type=Path, help="page to write the tables into")
     parser.add_argument("--draws", type=int, default=500)
     options = parser.parse_args()
     warnings.simplefilter("ignore")
@@ -165,6 +195,8 @@ def main() -> None:
     table.drop(columns=["residuals", "distance"]).to_json(
         options.results, orient="records", indent=1
     )
+    if options.docs:
+        write_docs(table, options.docs)
     print(summary(table).round(3).to_string())
     told = table.groupby("source").cover_90.agg(["size", "mean"])
     low = told[(told["size"] >= 5) & (told["mean"] < 0.7)]

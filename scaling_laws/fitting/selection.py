@@ -25,7 +25,6 @@ from scaling_laws.laws.combined import combine
 from scaling_laws.laws.family import Law, LawFamily
 from scaling_laws.laws.registry import get_law, list_laws
 from scaling_laws.quantities import INPUT_NAMES
-from scaling_laws.solving.batch import solve_batch
 from scaling_laws.solving.objective import Array
 from scaling_laws.solving.setup import Settings, bind_family, check_draw_options
 
@@ -35,7 +34,6 @@ if TYPE_CHECKING:
     from scaling_laws.fitting.result import Fit
 
 _LEAST_WEIGHT = 0.01  # lighter candidates are listed but not drawn from
-_TOLERANCE, _STEPS = 1e-2, 30  # of the refits behind draws
 
 
 @dataclass(frozen=True)
@@ -335,9 +333,9 @@ def select_checked(
     cuts = make_cuts(runs, along)
     weighed = weigh(trials, cuts, selector.constants)
     kept = np.flatnonzero(weighed.weights >= min(_LEAST_WEIGHT, weighed.weights.max()))
-    predictive, failed, doubts = _predictive(runs, weighed, kept, selector)
+    predictive, doubts = _predictive(runs, weighed, kept, selector)
     law = Law(predictive.family, tuple(float(v) for v in predictive.values), name="selection")
-    notes = runs.notes + doubts + _notes(weighed, failed, selector)
+    notes = runs.notes + doubts + _notes(weighed, selector)
     table = _table(weighed, excluded)
     return Selection(
         law, runs.target, predictive, along, table, runs.ranges(), runs, selector,
@@ -376,7 +374,7 @@ def _try_all(
 
 def _predictive(
     runs: Runs, weighed: Weighed, kept: Any, selector: Selector
-) -> tuple[Predictive, int, tuple[Note, ...]]:
+) -> tuple[Predictive, tuple[Note, ...]]:
     """Combine the kept candidates: point coefficients, draws of each, law error, noise."""
     constants = selector.constants
     places = [weighed.places[i] for i in kept]
@@ -389,16 +387,15 @@ def _predictive(
     owner = np.minimum(np.searchsorted(np.cumsum(share), uniform[:, 0]), len(places) - 1)
     clusters, doubts = usable_clusters(runs, max(len(t.free[0]) for t, _ in places))
     reweighted = cluster_weights(clusters, 0, selector.draws, selector.seed)
-    point, drawn, failed = [], [], 0
+    point, drawn = [], []
     for i, (trial, focus) in enumerate(places):
         mine = np.flatnonzero(owner == i)
-        free, lost = _refit(trial, focus, reweighted[mine], selector.workers)
+        free = trial.one_step(focus, reweighted[mine])
         raw = trial.prepared.raw(np.concatenate([trial.free[[focus]], free]))
         point.append(raw[0])
         block = np.repeat(raw[:1], selector.draws, axis=0)
         block[mine] = raw[1:]
         drawn.append(block)
-        failed += lost
     weights = np.eye(len(places))[owner] if selector.draws else np.zeros((0, len(places)))
     predictive = Predictive(
         family=family,
@@ -418,20 +415,7 @@ def _predictive(
         ),
         spread=Spread(len(places), constants.coefficient_share, _stretch(constants, selector)),
     )
-    return predictive, failed, doubts
-
-
-def _refit(trial: Trial, focus: int, weights: Array, workers: int) -> tuple[Array, int]:
-    """Refit a candidate under reweighted clusters; also how many refits did not settle."""
-    problem = trial.problem_of(focus)
-    start = np.repeat(trial.free[[focus]], len(weights), axis=0)
-    if not len(weights):
-        return start, 0
-    solved = solve_batch(
-        problem, start, problem.weights * weights,
-        tolerance=_TOLERANCE, iterations=_STEPS, workers=workers,
-    )  # fmt: skip
-    return solved.free, int(np.sum(~np.isfinite(solved.objective)))
+    return predictive, doubts
 
 
 def _stretch(constants: Calibration, selector: Selector) -> Array:
@@ -463,7 +447,7 @@ def _table(weighed: Weighed, excluded: Sequence[Mapping[str, Any]]) -> pd.DataFr
     return pd.DataFrame([*rows, *lost], columns=list(rows[0]))
 
 
-def _notes(weighed: Weighed, failed: int, selector: Selector) -> tuple[Note, ...]:
+def _notes(weighed: Weighed, selector: Selector) -> tuple[Note, ...]:
     notes = []
     along = weighed.cuts.along
     if weighed.cuts_used < 2:
@@ -474,16 +458,6 @@ def _notes(weighed: Weighed, failed: int, selector: Selector) -> tuple[Note, ...
                 f"fewer than two backtests along '{along}': weights and law error are what other "
                 "data sets say",
                 {"along": [along]},
-            )
-        )
-    if failed > 0.01 * max(selector.draws, 1):
-        notes.append(
-            Note(
-                "failed_refits",
-                "warning",
-                f"{failed} of {selector.draws} bootstrap refits did not converge; their last "
-                "iterate is used",
-                {"failed": failed, "draws": selector.draws},
             )
         )
     if not selector.draws:

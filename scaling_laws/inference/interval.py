@@ -104,9 +104,14 @@ class Predictive:
         if "law" in parts and self.law_error is not None:
             size = self.law_error.at(self.family.inputs, inputs)
             total += size * self.z_law[span][:, None]
-        if "run" in parts:
-            total += self.noise_at(inputs) * self.z_run[span][:, None]
-        return total if self.spread is None else total * self.spread.factor[span][:, None]
+        if self.spread is not None:
+            total *= self.spread.factor[span][:, None]
+        return total + self._run(inputs, span) if "run" in parts else total
+
+    def _run(self, inputs: Sequence[Array], span: slice) -> Array:
+        """Deviations of a run from the curve ``(k, n)``."""
+        size = self.noise_at(inputs) * self.z_run[span][:, None]
+        return size if self.spread is None else size * self.spread.factor[span][:, None]
 
     def _candidates(
         self,
@@ -160,9 +165,19 @@ class Predictive:
         size = max(1, _ELEMENTS // k)
         for i in range(0, n, size):
             piece = slice(i, i + size)
-            drawn = self.draws([v[piece] for v in inputs], parts)
-            low[piece], high[piece] = np.quantile(drawn, tails, axis=0)
+            low[piece], high[piece] = self._ends([v[piece] for v in inputs], tails, parts)
         return low, high
+
+    def _ends(self, inputs: Sequence[Array], tails: Array, parts: Sequence[str]) -> Array:
+        """Quantiles of the draws ``(2, n)``; those of a run enclose those of the mean."""
+        without = [p for p in parts if p != "run"]
+        deviation = self.deviations(inputs, without)
+        ends = np.quantile(deviation, tails, axis=0)
+        if "run" in parts:
+            wider = np.quantile(deviation + self._run(inputs, slice(None)), tails, axis=0)
+            ends = np.stack([np.minimum(ends[0], wider[0]), np.maximum(ends[1], wider[1])])
+        centre = transform(self._inside(self.mean(inputs)), self.residual, self.bounds)
+        return np.asarray(inverse_transform(centre + ends, self.residual, self.bounds))
 
 
 def parts_of(kind: Kind, parts: Sequence[str] | None) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scaling_laws.data.runs import Runs
+from scaling_laws.errors import DataError
 from scaling_laws.inference.backtest import automatic_cuts, log_distance
 from scaling_laws.laws.family import LawFamily
 from scaling_laws.solving.batch import solve_batch
@@ -138,6 +139,26 @@ class Trial:
         there = replace(self.problem, x=at, y=np.ones(len(x[0])), weights=np.ones(len(x[0])))
         return prediction_variance(self.problem, there, self.free, self.weights, self.delta)
 
+    def one_step(self, i: int, relative: Array) -> Array:
+        """Coefficients ``(k, q)`` of candidate ``i`` under reweighted rows, by one Newton step.
+
+        Parameters
+        ----------
+        i : int
+            Focus.
+        relative : ndarray (k, n)
+            Weights of the rows in each draw, relative to the candidate's own.
+
+        Notes
+        -----
+        The one-step bootstrap (Shao and Tu 1995, sec. 8.3): as wide as the sandwich says.
+        """
+        free, delta = self.free[[i]], self.delta[[i]]
+        psi, jac, bread = score_and_bread(self.problem, free, self.weights[[i]], delta)
+        step = ((relative - 1.0) * psi) @ jac[0].T @ _inverse(bread)[0]
+        moved = free - np.where(np.isfinite(step), step, 0.0)
+        return np.asarray(np.clip(moved, self.problem.lower, self.problem.upper))
+
     def _flat(self) -> tuple[Array, Array, Array]:
         c, f = self.cut_delta.shape
         return (
@@ -176,6 +197,8 @@ def run_trial(
     """
     prepared = settings.prepare(runs, family)
     problem = prepared.problem
+    if not problem.free:
+        raise DataError(f"no coefficient of '{family.name}' is free, so none can be fitted.")
     starts = find_starts(problem, limit=_STARTS)
     if leaning:
         problem = _leaning(problem, starts)
@@ -242,19 +265,26 @@ def prediction_variance(
 ) -> Array:
     """Sandwich variance of predictions on the residual scale ``(k, m)``, at most one."""
     with np.errstate(all="ignore"):
-        r, jac = problem.residuals_with_jacobian(free)
-        turning = delta[:, None]
-        psi = weights * np.clip(r, -turning, turning)
-        flat = weights * (np.abs(r) <= turning)
-        bread = np.matmul(jac * flat[:, None, :], jac.transpose(0, 2, 1))
-        prior = problem.prior_gradient(free)
-        bread = bread if prior is None else bread + prior[1]
+        psi, jac, bread = score_and_bread(problem, free, weights, delta)
         meat = np.matmul(jac * (psi**2)[:, None, :], jac.transpose(0, 2, 1))
         inverse = _inverse(bread)
         _, slope = there.residuals_with_jacobian(free)
         pulled = np.matmul(inverse, slope)
         variance = np.einsum("kqn,kqr,krn->kn", pulled, meat, pulled, optimize=True)
     return np.asarray(np.minimum(np.where(np.isfinite(variance), variance, 1.0), 1.0))
+
+
+def score_and_bread(
+    problem: Problem, free: Array, weights: Array, delta: Array
+) -> tuple[Array, Array, Array]:
+    """Weighted scores of the rows ``(k, n)``, Jacobian ``(k, q, n)`` and Hessian ``(k, q, q)``."""
+    r, jac = problem.residuals_with_jacobian(free)
+    turning = delta[:, None]
+    flat = weights * (np.abs(r) <= turning)
+    bread = np.matmul(jac * flat[:, None, :], jac.transpose(0, 2, 1))
+    prior = problem.prior_gradient(free)
+    bread = bread if prior is None else bread + prior[1]
+    return weights * np.clip(r, -turning, turning), jac, bread
 
 
 def _inverse(matrices: Array) -> Array:
