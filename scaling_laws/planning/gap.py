@@ -28,10 +28,10 @@ IDEAS = ("today", "shared", "random", "apart")
 """The gap of today stays; coefficients shared; shrunk towards common ones; each by itself."""
 
 # Chosen by held-out error of the gap on open recipe pairs: benchmarks/recipes/compare.py.
-PRIOR = {"today": 1.0, "shared": 0.7, "random": 0.7, "apart": 0.35}
-DRIFT = 0.012  # standard deviation of the change of a gap per e-fold of scale
+PRIOR = {"today": 1.0, "shared": 1.0, "random": 1.0, "apart": 0.1}
+DRIFT = 0.008  # standard deviation of the change of a gap per e-fold of scale
 POWER = 1.0  # weights fall with the backtest's error to this power
-_PRIOR_WORTH = 4.0  # held-out windows that the prior weights are worth
+_PRIOR_WORTH = 10.0  # held-out windows that the prior weights are worth
 _DRIFT_WORTH = 4.0
 _RECENT = 1.0  # runs count for today's gap as (scale / largest common) ** this
 _WINDOW = 3.0  # held-out runs are judged in windows of this factor
@@ -388,7 +388,7 @@ def idea_weights(rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -> dic
     --------
     >>> weights = idea_weights([], ("today", "shared"))
     >>> {name: round(w, 2) for name, w in weights.items()}
-    {'today': 0.59, 'shared': 0.41}
+    {'today': 0.5, 'shared': 0.5}
     """
     logs = np.zeros(len(names))
     if rows:
