@@ -384,7 +384,6 @@ def compare(
     pooling: Pooling = "auto",
     level: float = 0.9,
     law_error: bool = True,
-    seed: int = 0,
     law: Any = None,
     **options: Any,
 ) -> Comparison:
@@ -415,11 +414,11 @@ def compare(
     level : float, default 0.9
     law_error : bool, default True
         Whether intervals include that gaps drift in ways no law foresees.
-    seed : int, default 0
     law : str or LawFamily, optional
         For tables: the law to fit to each.
     **options
-        For tables: other arguments of `scaling_laws.fit`.
+        For tables: other arguments of `scaling_laws.fit`, such as ``target``, ``inputs``,
+        ``columns``, ``cluster``, ``draws`` and ``seed``.
 
     Returns
     -------
@@ -460,8 +459,6 @@ def compare(
     import pandas as pd
 
     level = check_level(level)
-    if law is not None:
-        options = {"seed": seed, **options}
     found = gather(recipes, law, options)
     chosen = found.names[-1] if reference is None else reference
     if chosen not in found.names:
@@ -470,7 +467,7 @@ def compare(
             f"are {', '.join(found.names)}."
         )
     path = _path(found, along, ratio).holding(hold or {})
-    gap, rows, notes = found.gap(path.scale, pooling, law_error=law_error, seed=seed)
+    gap, rows, notes = found.gap(path.scale, pooling, law_error=law_error)
     empty = Comparison(
         names=found.names,
         reference=chosen,

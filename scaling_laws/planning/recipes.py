@@ -84,7 +84,7 @@ class Recipes:
         return quantity(self.target).direction == "higher"
 
     def gap(
-        self, along: str, pooling: Pooling, *, law_error: bool, seed: int
+        self, along: str, pooling: Pooling, *, law_error: bool
     ) -> tuple[Gap, Rows, tuple[Note, ...]]:
         """Set up the recipes' gap: its ideas, their weights, its drift.
 
@@ -97,6 +97,7 @@ class Recipes:
             raise PlanError(f"pooling must be one of {get_args(Pooling)}, got {pooling!r}.")
         scale, own = Scale(along, self.inputs), self._curves(along)
         count, measured = min(len(c.coef) for c in own), self._measured(scale)
+        seed = next(iter(self._seeds().values()))
         notes = [*self._doubts(), *_remarks(measured, count)]
         rows: Rows = []
         if measured is None or pooling == "apart":
@@ -164,6 +165,10 @@ class Recipes:
             raise PlanError(f"the recipes are fits of different laws ({', '.join(names)}).")
         return fits[0].fitter, family
 
+    def _seeds(self) -> dict[str, int]:
+        options = (f.fitter if isinstance(f, Fit) else f.selector for f in self.fits.values())
+        return {n: o.seed for n, o in zip(self.fits, options, strict=True)}
+
     def _doubts(self) -> list[Note]:
         """Doubts of the recipes' own fits, and of the pairing of their draws."""
         notes = []
@@ -176,8 +181,7 @@ class Recipes:
             listed = "; ".join(f"{n}: {', '.join(codes)}" for n, codes in found.items())
             message = f"fits with warnings of their own ({listed}). Look at their notes"
             notes.append(Note("doubted_fits", "warning", message, found))
-        options = (f.fitter if isinstance(f, Fit) else f.selector for f in self.fits.values())
-        seeds = {n: o.seed for n, o in zip(self.fits, options, strict=True)}
+        seeds = self._seeds()
         if len(set(seeds.values())) > 1:
             message = (
                 f"the recipes were fitted with different seeds ({seeds}), so that their draws are "
