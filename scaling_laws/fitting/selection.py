@@ -15,6 +15,7 @@ from scaling_laws.errors import DataError, FitError, Note, ScalingLawError, sugg
 from scaling_laws.fitting import text
 from scaling_laws.fitting.notes import usable_clusters
 from scaling_laws.fitting.predicting import Predicts
+from scaling_laws.inference.backtest import log_distance
 from scaling_laws.inference.calibration import Calibration, bundled_calibration
 from scaling_laws.inference.interval import Predictive, Spread
 from scaling_laws.inference.law_error import LawError
@@ -24,7 +25,7 @@ from scaling_laws.inference.weighing import Weighed, directions, weigh
 from scaling_laws.laws.combined import combine
 from scaling_laws.laws.family import Law, LawFamily
 from scaling_laws.laws.registry import get_law, list_laws
-from scaling_laws.quantities import INPUT_NAMES
+from scaling_laws.quantities import INPUT_NAMES, training_flops
 from scaling_laws.solving.objective import Array
 from scaling_laws.solving.setup import Settings, bind_family, check_draw_options
 
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
     from scaling_laws.fitting.result import Fit
 
-_LEAST_WEIGHT = 0.01  # lighter candidates are listed but not drawn from
+_LEAST_WEIGHT = 0.001  # lighter candidates are listed but not drawn from
 
 
 @dataclass(frozen=True)
@@ -174,19 +175,24 @@ class Selection(Predicts):
         return self._others[along]
 
     def predictive_for(self, inputs: Sequence[Array]) -> Predictive:
-        """Draws weighed for a request: along the input that alone leaves the data, if one does.
+        """Draws weighed for a request: along the input that alone takes it beyond the data.
 
-        Only a selection along ``"flops"`` turns that way; one along an input stays with it.
+        Only a selection along ``"flops"`` turns that way, and only where that input leaves the
+        data further than compute does; one along an input stays with it.
         """
-        if len(self.inputs) < 2 or self.along != "flops":
+        if len(self.inputs) != 2 or self.along != "flops":
             return self.predictive
-        beyond = [
-            bool((v > self.ranges[n][1] * (1 + 1e-9)).any())
-            for n, v in zip(self.inputs, inputs, strict=True)
-        ]
-        if sum(beyond) != 1:
+        named = dict(zip(self.inputs, inputs, strict=True))
+        beyond = {n: self.extrapolation_of(n, v) for n, v in named.items()}
+        left = [n for n, distance in beyond.items() if distance > 0]
+        if len(left) != 1 or beyond[left[0]] < self.extrapolation_of("flops", scale_of(named)):
             return self.predictive
-        return self.toward(self.inputs[beyond.index(True)]).predictive
+        return self.toward(left[0]).predictive
+
+    def extrapolation_of(self, name: str, values: Array) -> float:
+        """Mean natural-log distance beyond the largest value of an input or of compute."""
+        largest = self.ranges[name][1] if name in self.ranges else float(self.runs.compute().max())
+        return float(log_distance(values, largest * (1 + 1e-9), 1.0).mean())
 
     def __str__(self) -> str:
         return text.selection_text(self)
@@ -387,15 +393,16 @@ def _predictive(
     owner = np.minimum(np.searchsorted(np.cumsum(share), uniform[:, 0]), len(places) - 1)
     clusters, doubts = usable_clusters(runs, max(len(t.free[0]) for t, _ in places))
     reweighted = cluster_weights(clusters, 0, selector.draws, selector.seed)
-    point, drawn = [], []
+    point = [t.prepared.raw(t.free[[f]])[0] for t, f in places]
+    drawn, moved, sizes = [], [], []
     for i, (trial, focus) in enumerate(places):
         mine = np.flatnonzero(owner == i)
-        free = trial.one_step(focus, reweighted[mine])
-        raw = trial.prepared.raw(np.concatenate([trial.free[[focus]], free]))
-        point.append(raw[0])
-        block = np.repeat(raw[:1], selector.draws, axis=0)
-        block[mine] = raw[1:]
+        block = np.repeat(point[i][None], selector.draws, axis=0)
+        block[mine] = trial.prepared.raw(trial.one_step(focus, reweighted[mine]))
         drawn.append(block)
+        steps, size = trial.sandwich_steps(focus)
+        moved.append(_one_candidate(point, i, trial.prepared.raw(steps)))
+        sizes.append(size)
     weights = np.eye(len(places))[owner] if selector.draws else np.zeros((0, len(places)))
     predictive = Predictive(
         family=family,
@@ -413,9 +420,35 @@ def _predictive(
             },
             runs.ranges(),
         ),
-        spread=Spread(len(places), constants.coefficient_share, _stretch(constants, selector)),
+        spread=Spread(
+            len(places),
+            constants.coefficient_share,
+            np.concatenate(moved),
+            np.concatenate(sizes),
+            {
+                part: keyed_normals(part, selector.draws, selector.seed)
+                for part in ("candidates", "coefficients")
+            },
+            _stretch(constants, selector),
+            constants.factor,
+            constants.dof,
+        ),
     )
     return predictive, doubts
+
+
+def _one_candidate(point: Sequence[Array], i: int, raw: Array) -> Array:
+    """Coefficients of the combined law that weigh candidate ``i`` alone, with these of its own."""
+    rows = [np.repeat(p[None], len(raw), axis=0) for p in point]
+    rows[i] = raw
+    return np.concatenate([np.repeat(np.eye(len(point))[[i]], len(raw), axis=0), *rows], axis=1)
+
+
+def scale_of(named: Mapping[str, Array]) -> Array:
+    """Compute of a request, or the product of its inputs where that is not known."""
+    if {"params", "tokens"} <= set(named):
+        return np.asarray(training_flops(named["params"], named["tokens"]))
+    return np.asarray(np.prod(np.stack(list(named.values())), axis=0))
 
 
 def _stretch(constants: Calibration, selector: Selector) -> Array:

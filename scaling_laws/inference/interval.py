@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -29,13 +29,27 @@ class Spread:
         How many; the family is their combination, and its first coefficients are their weights.
     coefficient_share : float
         Share of the coefficients' deviations that the candidates' disagreement does not contain.
+    moved : ndarray (s, p)
+        Coefficients of one candidate each, moved a little along an axis of their covariance.
+    size : ndarray (s,)
+        How little, in standard deviations.
+    z : mapping of str to ndarray (k,)
+        Standard normal numbers of the parts "candidates" and "coefficients". Their size is a root
+        mean square over the candidates, so that a light one far away widens the interval too.
     factor : ndarray (k,)
         By how much each draw's deviation from the mean is stretched.
+    stretch, dof : float
+        The same as a distribution: so many times Student's t of so many degrees of freedom.
     """
 
     candidates: int
     coefficient_share: float
+    moved: Array
+    size: Array
+    z: Mapping[str, Array]
     factor: Array
+    stretch: float
+    dof: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,14 +107,13 @@ class Predictive:
         self, inputs: Sequence[Array], parts: Sequence[str], span: slice = slice(None)
     ) -> Array:
         """Return draws of the target less its point prediction, on the residual scale."""
-        point = self._on_scale(inputs, self.values[None])
         coef = self.coef[span]
         total = np.zeros((len(coef), len(inputs[0])))
-        if self.spread is None:
-            if "coefficients" in parts:
-                total += self._on_scale(inputs, coef) - point
-        elif "coefficients" in parts or "candidates" in parts:
-            total += self._candidates(inputs, parts, coef, point, self.spread)
+        if self.spread is not None:
+            for part, size in self._sizes(inputs, parts, self.spread).items():
+                total += size * self.spread.z[part][span][:, None]
+        elif "coefficients" in parts:
+            total += self._on_scale(inputs, coef) - self._on_scale(inputs, self.values[None])
         if "law" in parts and self.law_error is not None:
             size = self.law_error.at(self.family.inputs, inputs)
             total += size * self.z_law[span][:, None]
@@ -113,23 +126,25 @@ class Predictive:
         size = self.noise_at(inputs) * self.z_run[span][:, None]
         return size if self.spread is None else size * self.spread.factor[span][:, None]
 
-    def _candidates(
-        self,
-        inputs: Sequence[Array],
-        parts: Sequence[str],
-        coef: Array,
-        point: Array,
-        spread: Spread,
-    ) -> Array:
+    def _sizes(
+        self, inputs: Sequence[Array], parts: Sequence[str], spread: Spread
+    ) -> dict[str, Array]:
+        """Standard deviations ``(n,)`` of the candidates' disagreement and coefficients."""
         m = spread.candidates
         centre = np.concatenate([np.eye(m), np.repeat(self.values[None, m:], m, axis=0)], axis=1)
-        middle = self._on_scale(inputs, centre)[coef[:, :m].argmax(axis=1)]
-        total = np.zeros(middle.shape)
+        middle = self._on_scale(inputs, centre)
+        out = {}
         if "candidates" in parts:
-            total += middle - point
+            point = self._on_scale(inputs, self.values[None])
+            out["candidates"] = np.sqrt(self.values[:m] @ (middle - point) ** 2)
         if "coefficients" in parts:
-            total += spread.coefficient_share * (self._on_scale(inputs, coef) - middle)
-        return total
+            owner = spread.moved[:, :m].argmax(axis=1)
+            change = (self._on_scale(inputs, spread.moved) - middle[owner]) / spread.size[:, None]
+            variance = np.zeros(middle.shape)
+            np.add.at(variance, owner, np.where(np.isfinite(change), change, 1.0) ** 2)
+            size = np.sqrt(self.values[:m] @ np.minimum(variance, 1.0))
+            out["coefficients"] = spread.coefficient_share * size
+        return out
 
     def _on_scale(self, inputs: Sequence[Array], coef: Array) -> Array:
         """Evaluate draws of coefficients ``(k, p)`` on the residual scale ``(k, n)``."""
@@ -169,15 +184,34 @@ class Predictive:
         return low, high
 
     def _ends(self, inputs: Sequence[Array], tails: Array, parts: Sequence[str]) -> Array:
-        """Quantiles of the draws ``(2, n)``; those of a run enclose those of the mean."""
-        without = [p for p in parts if p != "run"]
-        deviation = self.deviations(inputs, without)
+        """Ends of the interval ``(2, n)``; those of a run enclose those of the mean.
+
+        Quantiles of the draws; for several candidates, whose draws are Student's t by
+        construction, those of that distribution.
+        """
+        centre = transform(self._inside(self.mean(inputs)), self.residual, self.bounds)
+        if self.spread is not None:
+            ends = self._student(inputs, tails, parts, self.spread)
+            return np.asarray(inverse_transform(centre + ends, self.residual, self.bounds))
+        deviation = self.deviations(inputs, [p for p in parts if p != "run"])
         ends = np.quantile(deviation, tails, axis=0)
         if "run" in parts:
             wider = np.quantile(deviation + self._run(inputs, slice(None)), tails, axis=0)
             ends = np.stack([np.minimum(ends[0], wider[0]), np.maximum(ends[1], wider[1])])
-        centre = transform(self._inside(self.mean(inputs)), self.residual, self.bounds)
         return np.asarray(inverse_transform(centre + ends, self.residual, self.bounds))
+
+    def _student(
+        self, inputs: Sequence[Array], tails: Array, parts: Sequence[str], spread: Spread
+    ) -> Array:
+        from scipy.special import stdtrit
+
+        sizes = self._sizes(inputs, parts, spread)
+        if "law" in parts and self.law_error is not None:
+            sizes["law"] = self.law_error.at(self.family.inputs, inputs)
+        if "run" in parts:
+            sizes["run"] = self.noise_at(inputs)
+        total = np.sqrt(sum((v**2 for v in sizes.values()), np.zeros(len(inputs[0]))))
+        return np.asarray(spread.stretch * stdtrit(spread.dof, tails)[:, None] * total)
 
 
 def parts_of(kind: Kind, parts: Sequence[str] | None) -> tuple[str, ...]:

@@ -37,7 +37,11 @@ class LawError:
     largest: Mapping[str, tuple[float, float]]
 
     def at(self, names: Sequence[str], inputs: Sequence[Array]) -> Array:
-        """Standard deviation at inputs ``(n,)``, by what exceeds the data and how alone it does."""
+        """Standard deviation at inputs ``(n,)``.
+
+        By the distance in compute, or by that of an input so far as it leaves the data alone,
+        whichever says more.
+        """
         named = dict(zip(names, inputs, strict=True))
         beyond = {n: self._beyond(n, v) for n, v in named.items() if n in self.largest}
         scale = self._scale(named)
@@ -46,12 +50,10 @@ class LawError:
             return np.asarray(self._rate(name) * distance)
         total = sum(beyond.values(), np.zeros_like(scale))
         variance = np.zeros_like(scale)
-        left = np.ones_like(scale)
         for name, distance in beyond.items():
             alone = np.maximum(2.0 * distance - total, 0.0) / np.where(total > 0, total, 1.0)
             variance += alone * (self._rate(name) * distance) ** 2
-            left -= alone
-        return np.sqrt(variance + left * (self._rate("flops") * scale) ** 2)
+        return np.maximum(np.sqrt(variance), self._rate("flops") * scale)
 
     def _rate(self, name: str) -> float:
         return self.rates.get(name, self.rates.get("flops", 0.0))

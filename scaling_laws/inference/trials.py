@@ -25,6 +25,7 @@ FOCUSES = (0.0, 0.25, 0.5, 1.0, 1.5)
 _STARTS = 4
 _LEAST_SIGMA = 1e-4  # on the residual scale; typical coefficients never weigh less than this
 _SAME = 1e-9
+_STEP = 1e-6  # of a coefficient, for derivatives
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,6 +159,31 @@ class Trial:
         step = ((relative - 1.0) * psi) @ jac[0].T @ _inverse(bread)[0]
         moved = free - np.where(np.isfinite(step), step, 0.0)
         return np.asarray(np.clip(moved, self.problem.lower, self.problem.upper))
+
+    def sandwich_steps(self, i: int) -> tuple[Array, Array]:
+        """Small steps of the coefficients of candidate ``i`` along the axes of their sandwich.
+
+        Returns
+        -------
+        moved : ndarray (q, q)
+            Free coefficients, each row moved along one axis.
+        size : ndarray (q,)
+            Length of each step in standard deviations: squared changes of a prediction over
+            squared sizes add up to its variance.
+        """
+        free, delta = self.free[[i]], self.delta[[i]]
+        with np.errstate(all="ignore"):
+            psi, jac, bread = score_and_bread(self.problem, free, self.weights[[i]], delta)
+        meat = (jac[0] * psi[0] ** 2) @ jac[0].T
+        inverse = _inverse(bread)[0]
+        q = free.shape[1]
+        if not (np.isfinite(meat).all() and np.isfinite(inverse).all()):
+            return np.repeat(free, q, axis=0), np.ones(q)
+        value, axes = np.linalg.eigh(meat)
+        steps = (inverse @ axes * np.sqrt(np.maximum(value, 0.0))).T
+        length = np.abs(steps).max(axis=1)
+        size = _STEP * (1.0 + np.abs(free).max()) / np.maximum(length, _STEP)
+        return np.asarray(free + steps * size[:, None]), np.asarray(size)
 
     def _flat(self) -> tuple[Array, Array, Array]:
         c, f = self.cut_delta.shape
