@@ -297,6 +297,25 @@ def test_selections_are_compared_too():
         sl.compare(pair, pooling="shared")
 
 
+def test_selections_of_different_runs_do_not_share_their_errors():
+    """Their coefficients err independently; those of the same runs alike."""
+    chosen = [
+        sl.select(
+            curve(noise=0.01, seed=i), ["power_with_floor"], inputs=("tokens",), focuses=(0.0,),
+            draws=400,
+        )
+        for i in range(2)
+    ]  # fmt: skip
+    options = {"pooling": "apart", "law_error": False}
+    apart = sl.compare(dict(zip("ab", chosen, strict=True)), **options)
+    same = sl.compare({"a": chosen[0], "b": chosen[0]}, **options)
+    row, none = (c.difference(tokens=1e11).iloc[0] for c in (apart, same))
+    bands = [c.predict(tokens=1e11, parts=["coefficients"]).iloc[0] for c in chosen]
+    alone = np.sqrt(sum((b.loss_high - b.loss_low) ** 2 for b in bands))
+    assert row.difference_high - row.difference_low == pytest.approx(alone, rel=0.25)
+    assert (none.difference_low, none.difference_high) == (0.0, 0.0)
+
+
 # --- notes and refusals -----------------------------------------------------------------------
 
 
