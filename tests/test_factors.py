@@ -141,3 +141,13 @@ def test_without_draws_there_are_no_intervals(fit):
     found = sl.factors(fit, at={"params": 1e9, "tokens": 1e10})
     assert found.table.elasticity_low.isna().all()
     assert np.isnan(found.p_data_scarce)
+
+
+def test_inputs_that_could_each_bring_everything_are_ranked_by_their_slopes():
+    """Of a product either term alone leads to the floor: both shares are one."""
+    runs = grid_runs(noise=0.0)
+    runs["loss"] = 1.5 + 900 * runs.params**-0.1 * runs.tokens**-0.25
+    law = sl.fit(runs, "product", inputs=("params", "tokens"), draws=0)
+    found = sl.factors(law, at={"params": 1e9, "tokens": 1e10})
+    np.testing.assert_allclose(found.table.share, 1.0, atol=1e-6)
+    assert found.bottleneck == "tokens"

@@ -28,7 +28,7 @@ _STEP = 1e-3  # in the logarithm of an input
 _FAR = (1e100, 1e200, 1e300)
 _BALANCED = 0.1  # relative difference of elasticities that counts as none
 _EXACT, _NEARLY = 1e-9, 1e-3  # of the target, between ever larger inputs
-_TIE = 1e-6  # difference of shares that counts as none
+_DIGITS = 6  # of shares that count; inputs that tie are ranked by elasticity
 _SHAPE = ("coefficients", "candidates")
 _COLUMNS = ("elasticity", "reducible", "share")
 
@@ -306,9 +306,9 @@ def _strength(measures: Mapping[str, Array], higher: bool) -> Array:
     """What ranks the inputs ``(k, inputs)``: shares; elasticities between equals and without."""
     steep = measures["elasticity"] * (1.0 if higher else -1.0)
     steep = steep / np.maximum(np.abs(steep).max(axis=1, keepdims=True), 1e-300)
-    share = measures["share"]
-    known = np.isfinite(share).all(axis=1, keepdims=True)
-    return np.asarray(np.where(known, np.round(share / _TIE) * _TIE, 0.0) + _TIE * 0.4 * steep)
+    known = np.isfinite(measures["share"]).all(axis=1, keepdims=True)
+    share = np.where(known, np.round(measures["share"], _DIGITS), 0.0)
+    return np.asarray(share + 0.1**_DIGITS / 3 * steep)
 
 
 def _table(
