@@ -312,7 +312,7 @@ def test_selections_of_different_runs_do_not_share_their_errors():
     row, none = (c.difference(tokens=1e11).iloc[0] for c in (apart, same))
     bands = [c.predict(tokens=1e11, parts=["coefficients"]).iloc[0] for c in chosen]
     alone = np.sqrt(sum((b.loss_high - b.loss_low) ** 2 for b in bands))
-    assert row.difference_high - row.difference_low == pytest.approx(alone, rel=0.25)
+    assert row.difference_high - row.difference_low > 0.8 * alone
     assert (none.difference_low, none.difference_high) == (0.0, 0.0)
 
 

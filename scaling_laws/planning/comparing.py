@@ -435,12 +435,11 @@ def compare(
     Notes
     -----
     Draws are paired: a run that two recipes share has the same bootstrap weight in both, so what
-    they have in common cancels in the difference; selections of different runs are taken as
-    independent. Recipes are compared by the deviation of each from their mean, on the scale of
-    the residuals (logarithm of a loss), anchored at the runs near the largest common scale. The
-    error of a law moves all recipes alike; what laws miss of the difference is a drift per e-fold
-    of scale, learned from the backtest and a guess measured on open recipe pairs. Partial pooling
-    follows [1]_.
+    they have in common cancels in the difference. Recipes are compared by the deviation of each
+    from their mean, on the scale of the residuals (logarithm of a loss), anchored at the runs
+    near the largest common scale. The error of a law moves all recipes alike; what laws miss of
+    the difference is a drift per e-fold of scale, learned from the backtest and a guess measured
+    on open recipe pairs. Partial pooling follows [1]_.
 
     References
     ----------

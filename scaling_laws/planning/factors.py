@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -29,7 +29,6 @@ _FAR = (1e100, 1e200, 1e300)
 _BALANCED = 0.1  # relative difference of elasticities that counts as none
 _EXACT, _NEARLY = 1e-9, 1e-3  # of the target, between ever larger inputs
 _DIGITS = 6  # of shares that count; inputs that tie are ranked by elasticity
-_SHAPE = ("coefficients", "candidates")
 _COLUMNS = ("elasticity", "reducible", "share")
 
 
@@ -273,8 +272,8 @@ def _measures(
     moves += [dict.fromkeys(varied, far) for far in _FAR]
     arrays = [np.array([{**point, **m}[n] for m in moves]) for n in source.inputs]
     with np.errstate(all="ignore"):
-        own = source.predictive
-        y = own.draws(arrays, _SHAPE) if draws else own.mean(arrays)[None]
+        own = replace(source.predictive, spread=None)  # a selection's curves, draw by draw
+        y = own.draws(arrays, ("coefficients",)) if draws else own.mean(arrays)[None]
         value, count = y[:, 0], len(varied)
         above, below = y[:, 1 : 2 * count : 2], y[:, 2 : 2 * count + 1 : 2]
         far = y[:, 2 * count + 1 :].reshape(len(y), count + 1, 3)

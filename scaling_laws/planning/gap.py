@@ -40,7 +40,7 @@ _LEAST_BELOW = 0.3  # share of a recipe's runs that a cut leaves to fit
 _LEAST = 1e-4  # gap error that counts as none
 _NEAR = 1.0 + 1e-9
 _EDGE, _SMALLEST = 1e-12, 1e-300  # how near values come to the ends of the residual scale
-_SHAPE = ("coefficients", "candidates")
+_SHAPE = ("coefficients",)
 _LEVEL = (*_SHAPE, "law")
 
 

@@ -12,8 +12,6 @@ from scaling_laws.errors import DataError, FitError, Note, PlanError
 from scaling_laws.fitting.fitter import Fitter, fit
 from scaling_laws.fitting.result import Fit
 from scaling_laws.fitting.selection import Selection
-from scaling_laws.inference.interval import Predictive
-from scaling_laws.inference.resample import keyed_ranks
 from scaling_laws.laws.family import LawFamily
 from scaling_laws.planning.gap import (
     DRIFT,
@@ -117,9 +115,13 @@ class Recipes:
         return gap, rows, tuple(notes)
 
     def _curves(self, along: str) -> Curves:
-        """Draws of every recipe; a selection's weighed for the direction of the comparison."""
+        """Draws of every recipe's curve; a selection's weighed for the direction compared along.
+
+        The calibrated spread of a selection is one number a draw and part, whatever the runs; its
+        coefficients are paired by the runs.
+        """
         turned = (f.toward(along) if isinstance(f, Selection) else f for f in self.fits.values())
-        return tuple(_by_data(f) for f in turned)
+        return tuple(replace(f.predictive, spread=None) for f in turned)
 
     def _measured(self, scale: Scale) -> Measured | None:
         """Return the runs of all recipes, None where some fit left its own out."""
@@ -228,21 +230,6 @@ def gather(recipes: Any, law: Any, options: Mapping[str, Any]) -> Recipes:
         except (DataError, FitError) as error:
             raise type(error)(f"recipe '{name}': {error}") from None
     return Recipes(made)
-
-
-def _by_data(recipe: Recipe) -> Predictive:
-    """Draws of a recipe; those of selections of different runs do not share coefficient errors.
-
-    A selection's coefficients are as far off as one number a draw says, the same for every
-    selection of a seed. Shuffled by the runs, it is common to selections of the same runs only.
-    """
-    found = recipe.predictive
-    if found.spread is None or recipe.runs is None or not len(found.coef):
-        return found
-    numbers = found.spread.z["coefficients"]
-    order = np.argsort(keyed_ranks(recipe.runs.digest(), len(numbers), 0))
-    mixed = {**found.spread.z, "coefficients": numbers[order]}
-    return replace(found, spread=replace(found.spread, z=mixed))
 
 
 def _unanchored(own: Curves, count: int, pooling: Pooling) -> dict[str, Idea]:
