@@ -99,3 +99,7 @@ def test_predict_a_thousand_rows_with_a_thousand_draws(benchmark, fitted, kind):
 
 def test_backtest(benchmark, runs):
     measure(benchmark, lambda: sl.backtest(runs, "chinchilla"), 5)
+
+
+def test_select_with_500_draws(benchmark, runs):
+    assert measure(benchmark, lambda: sl.select(runs, draws=500), 3) < 3.0

@@ -107,6 +107,23 @@ def library(rows: np.ndarray, robust: str, workers: int, **_: object) -> dict:
     }
 
 
+def selection(rows: np.ndarray, **_: object) -> dict:
+    import scaling_laws as sl
+
+    table = dict(zip(("params", "tokens", "loss"), rows.T, strict=True))
+    few, many = 500, 20_500  # the difference is what draws cost
+    sl.select(table, draws=few)
+    wall, busy = timed(lambda: sl.select(table, draws=few), 5)
+    draw_wall, draw_busy = timed(lambda: sl.select(table, draws=many), 3)
+    return {
+        "fit_wall": wall,
+        "fit_busy": busy,
+        "draws": many - few,
+        "draw_wall": [w - statistics.median(wall) for w in draw_wall],
+        "draw_busy": [b - statistics.median(busy) for b in draw_busy],
+    }
+
+
 def chinchilla(rows: np.ndarray, grid: int, **_: object) -> dict:
     from chinchilla import Chinchilla
     from chinchilla._metrics import log_huber
@@ -176,6 +193,9 @@ TOOLS: dict[str, tuple[str, Callable, str, str, dict]] = {
         "scaling_laws", library, "sum of log-Huber, automatic", "",
         {"robust": "auto", "workers": 2},
     ),
+    "scaling_laws, select with 500 draws": (
+        "scaling_laws", selection, "weighted candidates, backtested", "", {},
+    ),
     "chinchilla": ("chinchilla", chinchilla, "mean of log-Huber 1e-3", "no intervals", {}),
     "simple-scaling-laws": (
         "simple-scaling-laws", simple_scaling_laws, "weighted least squares of the loss",
@@ -207,7 +227,7 @@ def worker(name: str, rows_file: str, grid: int) -> None:
 
 
 def run(name: str, rows_file: Path, grid: int, peers: str) -> dict:
-    interpreter = sys.executable if TOOLS[name][1] is library else peers
+    interpreter = sys.executable if TOOLS[name][0] == "scaling_laws" else peers
     command = [interpreter, __file__, "--worker", name, "--rows", str(rows_file)]
     done = subprocess.run(
         [*command, "--grid", str(grid)],
@@ -227,6 +247,7 @@ def judged(found: dict, name: str, rows: np.ndarray) -> dict:
     out = {"tool": name, "minimises": minimises, "lacks": lacks, **found}
     if "coef" in found:
         out["objective"] = common_objective(rows, found["coef"])
+    if "fit_wall" in found:
         out["fit_seconds"] = statistics.median(found["fit_wall"])
         out["fit_processor_seconds"] = statistics.median(found["fit_busy"])
     if "draws" in found:
@@ -242,14 +263,15 @@ def markdown(results: list[dict]) -> str:
     )
     lines = [head, "|---|---|---|---:|---:|---:|---:|---:|---|"]
     for r in results:
-        if "coef" not in r:
+        if "fit_seconds" not in r:
             state = "absent" if r.get("absent") else f"failed: {r['failed']}"
             lines.append(f"| {r['tool']} | {state} | {r['minimises']} | | | | | | |")
             continue
+        objective = f"{r['objective']:.8f}" if "objective" in r else "none"
         draws = ("draws_per_second", "draws_per_processor_second")
         rates = " | ".join(f"{r[d]:,.0f}" if d in r else "none" for d in draws)
         lines.append(
-            f"| {r['tool']} | {r['version']} | {r['minimises']} | {r['objective']:.8f} "
+            f"| {r['tool']} | {r['version']} | {r['minimises']} | {objective} "
             f"| {r['fit_seconds']:.3g} | {r['fit_processor_seconds']:.3g} | {rates} "
             f"| {r['lacks']} |"
         )

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from scaling_laws.errors import PlanError
+from scaling_laws.laws.combined import NAME as COMBINED
 from scaling_laws.laws.family import Law, input_domain
 from scaling_laws.planning.cost import Cost
 from scaling_laws.planning.optimum import Array, Curve, NumericSurface
@@ -18,6 +19,7 @@ from scaling_laws.quantities import quantity
 
 PAIR = ("params", "tokens")
 Kind = Literal["run", "mean"]
+_MOST_SEARCHED = 200  # draws of several laws together, whose optima are searched for
 
 
 @runtime_checkable
@@ -180,6 +182,8 @@ def get_source(source: Any, target: str | None) -> Source:
             f"{len(source.law.values)}), one column per coefficient of '{source.law.family.name}'."
         )
     draws = draws[np.isfinite(draws).all(axis=1)]
+    if source.law.family.name == COMBINED:
+        draws = draws[:_MOST_SEARCHED]
     return Source(
         source.law, draws if len(draws) else None, source.target, dict(source.ranges), source
     )
