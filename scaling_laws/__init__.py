@@ -53,6 +53,10 @@ if TYPE_CHECKING:
     from scaling_laws.measurement.subsets import subsets as subsets
     from scaling_laws.measurement.sweep import grid as grid
     from scaling_laws.measurement.sweep import sweep as sweep
+    from scaling_laws.planning.comparing import Comparison as Comparison
+    from scaling_laws.planning.comparing import compare as compare
+    from scaling_laws.planning.factors import Factors as Factors
+    from scaling_laws.planning.factors import factors as factors
     from scaling_laws.planning.planner import Plan as Plan
     from scaling_laws.planning.planner import Planner as Planner
     from scaling_laws.quantities import training_flops as training_flops
@@ -95,6 +99,10 @@ _HOME = {
     "subsets": "scaling_laws.measurement.subsets",
     "grid": "scaling_laws.measurement.sweep",
     "sweep": "scaling_laws.measurement.sweep",
+    "Comparison": "scaling_laws.planning.comparing",
+    "compare": "scaling_laws.planning.comparing",
+    "Factors": "scaling_laws.planning.factors",
+    "factors": "scaling_laws.planning.factors",
     "Plan": "scaling_laws.planning.planner",
     "Planner": "scaling_laws.planning.planner",
     "training_flops": "scaling_laws.quantities",

@@ -18,8 +18,9 @@ True
 from scaling_laws.plot.checks import backtest as backtest
 from scaling_laws.plot.checks import predicted as predicted
 from scaling_laws.plot.checks import residuals as residuals
+from scaling_laws.plot.comparisons import compare as compare
 from scaling_laws.plot.fits import fit as fit
 from scaling_laws.plot.plans import contour as contour
 from scaling_laws.plot.plans import frontier as frontier
 
-__all__ = ["backtest", "contour", "fit", "frontier", "predicted", "residuals"]
+__all__ = ["backtest", "compare", "contour", "fit", "frontier", "predicted", "residuals"]
