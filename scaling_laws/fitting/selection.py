@@ -18,12 +18,10 @@ from scaling_laws.fitting.notes import usable_clusters
 from scaling_laws.fitting.predicting import Predicts
 from scaling_laws.inference.backtest import log_distance
 from scaling_laws.inference.calibration import Calibration, bundled_calibration
-from scaling_laws.inference.interval import Predictive, Spread
-from scaling_laws.inference.law_error import LawError
-from scaling_laws.inference.resample import cluster_weights, keyed_normals, keyed_uniforms
-from scaling_laws.inference.trials import NO_LAW, Trial, direction_kind, make_cuts, run_trial
-from scaling_laws.inference.weighing import Evidence, Weighed, directions, target_unit, weigh
-from scaling_laws.laws.combined import combine
+from scaling_laws.inference.combining import combined_predictive
+from scaling_laws.inference.interval import Predictive
+from scaling_laws.inference.trials import NO_LAW, Trial, make_cuts, run_trial
+from scaling_laws.inference.weighing import Evidence, Weighed, weigh
 from scaling_laws.laws.family import Law, LawFamily
 from scaling_laws.laws.registry import get_law, list_laws
 from scaling_laws.quantities import INPUT_NAMES, quantity, training_flops
@@ -36,7 +34,6 @@ if TYPE_CHECKING:
     from scaling_laws.fitting.result import Fit
     from scaling_laws.fitting.selected_groups import GroupedSelection
 
-_LEAST_WEIGHT = 0.001  # lighter candidates are listed but not drawn from
 _LARGEST_FOCUS = 50.0  # leaves next to nothing but the largest scale
 _ROWS_A_COEFFICIENT = 4  # fewer, and forms of many coefficients that fit anything do not compete
 
@@ -418,9 +415,12 @@ def select_tried(
     pooled: Evidence | None = None,
 ) -> Selection:
     """Select among candidates that were tried; ``pooled`` as `inference.weighing.weigh`."""
-    weighed = weigh(trials, make_cuts(runs, along), selector.constants, pooled)
-    kept = np.flatnonzero(weighed.weights >= min(_LEAST_WEIGHT, weighed.weights.max()))
-    predictive, doubts = _predictive(runs, weighed, kept, selector)
+    constants = selector.constants
+    weighed = weigh(trials, make_cuts(runs, along), constants, pooled)
+    clusters, doubts = usable_clusters(runs, max(len(t.free[0]) for t in trials))
+    predictive = combined_predictive(
+        runs, weighed, clusters, selector.draws, selector.seed, constants
+    )
     law = Law(predictive.family, tuple(float(v) for v in predictive.values), name="selection")
     notes = runs.notes + doubts + _notes(weighed, selector)
     table = _table(weighed, excluded)
@@ -466,90 +466,11 @@ def try_all(
     return trials, excluded
 
 
-def _predictive(
-    runs: Runs, weighed: Weighed, kept: Any, selector: Selector
-) -> tuple[Predictive, tuple[Note, ...]]:
-    """Combine the kept candidates: point coefficients, draws of each, law error, noise."""
-    constants = selector.constants
-    places = [weighed.places[i] for i in kept]
-    share = weighed.weights[kept] / weighed.weights[kept].sum()
-    first = places[0][0].problem
-    family = combine([t.family for t, _ in places], first.residual, first.bounds)
-    uniform = keyed_uniforms(
-        np.array([0x5E1EC7], dtype=np.uint64), 0, selector.draws, selector.seed
-    )
-    owner = np.minimum(np.searchsorted(np.cumsum(share), uniform[:, 0]), len(places) - 1)
-    clusters, doubts = usable_clusters(runs, max(len(t.free[0]) for t, _ in places))
-    reweighted = cluster_weights(clusters, 0, selector.draws, selector.seed)
-    point = [t.prepared.raw(t.free[[f]])[0] for t, f in places]
-    drawn, moved, sizes = [], [], []
-    for i, (trial, focus) in enumerate(places):
-        mine = np.flatnonzero(owner == i)
-        block = np.repeat(point[i][None], selector.draws, axis=0)
-        block[mine] = trial.prepared.raw(trial.one_step(focus, reweighted[mine]))
-        drawn.append(block)
-        steps, size = trial.sandwich_steps(focus)
-        moved.append(_one_candidate(point, i, trial.prepared.raw(steps)))
-        sizes.append(size)
-    weights = np.eye(len(places))[owner] if selector.draws else np.zeros((0, len(places)))
-    predictive = Predictive(
-        family=family,
-        values=np.concatenate([share, *point]),
-        coef=np.concatenate([weights, *drawn], axis=1),
-        z_law=keyed_normals("law error", selector.draws, selector.seed),
-        z_run=keyed_normals("run noise", selector.draws, selector.seed),
-        noise=float(np.sqrt(weighed.noise_variance())),
-        residual=first.residual,
-        bounds=first.bounds,
-        law_error=LawError(
-            {
-                **{
-                    n: constants.rate(direction_kind(runs.inputs, n)) * target_unit(first)
-                    for n in directions(runs)
-                },
-                weighed.cuts.along: weighed.rate,
-            },
-            runs.ranges(),
-        ),
-        spread=Spread(
-            len(places),
-            constants.coefficient_share,
-            np.concatenate(moved),
-            np.concatenate(sizes),
-            {
-                part: keyed_normals(part, selector.draws, selector.seed)
-                for part in ("candidates", "coefficients")
-            },
-            _stretch(constants, selector),
-            constants.factor,
-            constants.dof,
-        ),
-    )
-    return predictive, doubts
-
-
-def _one_candidate(point: Sequence[Array], i: int, raw: Array) -> Array:
-    """Coefficients of the combined law that weigh candidate ``i`` alone, with these of its own."""
-    rows = [np.repeat(p[None], len(raw), axis=0) for p in point]
-    rows[i] = raw
-    return np.concatenate([np.repeat(np.eye(len(point))[[i]], len(raw), axis=0), *rows], axis=1)
-
-
 def scale_of(named: Mapping[str, Array]) -> Array:
     """Compute of a request, or the product of its inputs where that is not known."""
     if {"params", "tokens"} <= set(named):
         return np.asarray(training_flops(named["params"], named["tokens"]))
     return np.asarray(np.prod(np.stack(list(named.values())), axis=0))
-
-
-def _stretch(constants: Calibration, selector: Selector) -> Array:
-    """Factor of each draw's deviation: Student's t instead of a normal, and calibrated."""
-    from scipy.special import gammaincinv
-
-    label = np.array([0x57E7C4], dtype=np.uint64)
-    rank = keyed_uniforms(label, 0, selector.draws, selector.seed)[:, 0]
-    square = 2.0 * gammaincinv(0.5 * constants.dof, rank)
-    return np.asarray(constants.factor * np.sqrt(constants.dof / square))
 
 
 def _table(weighed: Weighed, excluded: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
