@@ -199,6 +199,8 @@ def main() -> None:
         found = asdict(learned([t for t in tried if t.family != family]))
         found["provenance"] = {"without": family}
         without[family] = kept(found, without.get(family, {}))
+    for name in without.keys() - set(families):  # of other inputs, so learned without it anyway
+        without[name] = {**kept(asdict(everything), without[name]), "provenance": {"without": name}}
     beside.write_text(json.dumps(without, indent=1, sort_keys=True) + "\n")
     print(json.dumps({k: v for k, v in asdict(everything).items() if k != "scores"}, indent=1))
 

@@ -12,7 +12,7 @@ import pandas as pd
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 SHOWN = ("porian", "overtraining", "xlstm", "routing")
-OTHERS = ("marin", "sft")  # never looked at for the report's claim, only to check the rule
+OTHERS = ("marin", "sft")  # seen while the rule was chosen, not chosen by: a check
 
 
 @dataclass(frozen=True, eq=False)

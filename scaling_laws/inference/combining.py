@@ -57,7 +57,10 @@ def combined_predictive(
     for i, (trial, focus) in enumerate(places):
         mine = np.flatnonzero(owner == i)
         block = np.repeat(point[i][None], draws, axis=0)
-        block[mine] = trial.prepared.raw(trial.one_step(focus, reweighted[mine]))
+        with np.errstate(all="ignore"):  # a long step may leave what numbers can hold
+            stepped = trial.prepared.raw(trial.one_step(focus, reweighted[mine]))
+        sound = np.isfinite(stepped).all(axis=1)
+        block[mine[sound]] = stepped[sound]
         drawn.append(block)
         steps, size = trial.sandwich_steps(focus)
         moved.append(_one_candidate(point, i, trial.prepared.raw(steps)))
