@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike
 
-from scaling_laws.errors import DataError
+from scaling_laws.errors import DataError, Note
 from scaling_laws.inference.interval import PARTS, Kind, Predictive, check_level, parts_of
 from scaling_laws.laws.family import Law, check_inputs
 from scaling_laws.quantities import training_flops
@@ -25,11 +25,29 @@ class Predicts:
     target: str
     predictive: Predictive
     ranges: Mapping[str, tuple[float, float]]
+    notes: tuple[Note, ...]
 
     @property
     def inputs(self) -> tuple[str, ...]:
         """Names of the inputs."""
         return self.law.inputs
+
+    @property
+    def draws(self) -> Array:
+        """Draws of the law's coefficients ``(k, p)``, raw units; of a selection, each weighs one
+        candidate only.
+        """
+        return self.predictive.coef
+
+    @property
+    def noise(self) -> float:
+        """Standard deviation of one run on the residual scale."""
+        return self.predictive.noise
+
+    @property
+    def trusted(self) -> bool:
+        """Whether no note is a warning."""
+        return all(n.severity != "warning" for n in self.notes)
 
     def predict(
         self,

@@ -112,21 +112,6 @@ class Fit(Predicts):
         return pd.DataFrame(self.covariance, index=names, columns=names)
 
     @property
-    def draws(self) -> Array:
-        """Bootstrap draws of the coefficients ``(k, p)``, raw units."""
-        return self.predictive.coef
-
-    @property
-    def noise(self) -> float:
-        """Standard deviation of one run on the residual scale."""
-        return self.predictive.noise
-
-    @property
-    def trusted(self) -> bool:
-        """Whether no note is a warning."""
-        return all(n.severity != "warning" for n in self.notes)
-
-    @property
     def r_squared(self) -> float:
         """Share of the target's variance explained, from predictions made anew."""
         runs = self.rows("r_squared")

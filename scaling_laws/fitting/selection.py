@@ -114,25 +114,10 @@ class Selection(Predicts):
     _others: dict[str, Selection] = field(default_factory=dict, repr=False)
 
     @property
-    def draws(self) -> Array:
-        """Coefficient draws of the combined law; each weighs one candidate only."""
-        return self.predictive.coef
-
-    @property
-    def noise(self) -> float:
-        """Standard deviation of one run on the residual scale."""
-        return self.predictive.noise
-
-    @property
     def weights(self) -> dict[str, float]:
         """Weight of each law, summed over its candidates, largest first."""
         total = self.table.groupby("law")["weight"].sum().sort_values(ascending=False)
         return {str(n): float(v) for n, v in total.items() if v > 0}
-
-    @property
-    def trusted(self) -> bool:
-        """Whether no note is a warning."""
-        return all(n.severity != "warning" for n in self.notes)
 
     @property
     def best(self) -> Fit:
