@@ -66,11 +66,9 @@ def errors_of_law(split: Split, law: str) -> np.ndarray:
 def score_split(split: Split, calibration: Calibration, draws: int) -> dict:
     """Our error and coverage, and those of every fixed law."""
     held = split.test
-    train, y = split.train, held.loss.to_numpy()
-    if split.group:
-        train = train[train.group.isin(held.group.unique())]
+    y = held.loss.to_numpy()
     selection = sl.select(
-        train.drop(columns="axis"), target="loss", inputs=split.inputs, draws=draws,
+        table_of(split, "train"), target="loss", inputs=split.inputs, draws=draws,
         calibration=calibration, group="group" if split.group else None, **options_of(split),
     )  # fmt: skip
     ahead = selection.predict(table_of(split, "test"))

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from scaling_laws.data.runs import Runs
 from scaling_laws.errors import DataError, FitError
 from scaling_laws.fitting import text
 from scaling_laws.fitting.groups import ByGroup
 from scaling_laws.fitting.selection import Selection, Selector, select_tried, try_all
-from scaling_laws.inference.trials import make_cuts
+from scaling_laws.inference.borrowing import borrowed
+from scaling_laws.inference.trials import Trial, make_cuts, run_trial
 from scaling_laws.inference.weighing import pool, weigh
 from scaling_laws.laws.family import LawFamily
 
 if TYPE_CHECKING:
     import pandas as pd
+
+Tried = tuple[list[Trial], list[dict[str, Any]]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,7 +28,8 @@ class GroupedSelection(ByGroup[Selection]):
     """Selections for the groups of a table. Frozen; made by `scaling_laws.select`.
 
     ``grouped[label]`` is a full `Selection`. Every group has coefficients of its own, but a
-    candidate's score is that over all groups, so that curves of a dozen points are judged by many.
+    candidate's score is that over all groups, so that curves of a dozen points are judged by many,
+    and exponents and shapes are drawn to those of the other groups, as loosely as these differ.
 
     Parameters
     ----------
@@ -95,6 +100,7 @@ def select_groups(
             tried.append(try_all(runs, families, selector, along))
         except (DataError, FitError) as error:
             raise type(error)(f"group {label!r} of '{group}': {error}") from None
+    tried = _leaning_on_each_other(tried, list(parts.values()), selector, along)
     weighed = [
         weigh(trials, make_cuts(runs, along), selector.constants)
         for runs, (trials, _) in zip(parts.values(), tried, strict=True)
@@ -104,4 +110,49 @@ def select_groups(
         select_tried(runs, families, selector, along, *found, pooled)
         for runs, found in zip(parts.values(), tried, strict=True)
     )
-    return GroupedSelection(group, tuple(parts), selections)
+    turned = _Turned(parts, families, selector, group, {})
+    labels = tuple(parts)
+    selections = tuple(replace(s, _again=partial(turned.of, i)) for i, s in enumerate(selections))
+    return GroupedSelection(group, labels, selections)
+
+
+@dataclass(frozen=True, eq=False)
+class _Turned:
+    """Selections of the same groups along other directions, made when first asked for."""
+
+    parts: Mapping[Hashable, Runs]
+    families: Sequence[LawFamily]
+    selector: Selector
+    group: str
+    found: dict[str, GroupedSelection]
+
+    def of(self, i: int, along: str) -> Selection:
+        """Selection of the group at place ``i``."""
+        if along not in self.found:
+            self.found[along] = select_groups(
+                self.parts, self.families, self.selector, along, self.group
+            )
+        return self.found[along].selections[i]
+
+
+def _leaning_on_each_other(
+    tried: Sequence[Tried], parts: Sequence[Runs], selector: Selector, along: str
+) -> list[Tried]:
+    """Try the candidates again, each group's exponents drawn to those of the other groups."""
+    again: list[list[Trial]] = [[] for _ in parts]
+    kinds = dict.fromkeys((t.family.name, t.leaning) for trials, _ in tried for t in trials)
+    for name, leaning in kinds:
+        places = [
+            (i, t)
+            for i, (trials, _) in enumerate(tried)
+            for t in trials
+            if (t.family.name, t.leaning) == (name, leaning)
+        ]
+        for (i, trial), pull in zip(places, borrowed([t for _, t in places]), strict=True):
+            if pull:
+                trial = run_trial(
+                    selector, parts[i], trial.family, make_cuts(parts[i], along),
+                    leaning=leaning, focuses=trial.focuses, borrowed=pull,
+                )  # fmt: skip
+            again[i].append(trial)
+    return [(trials, excluded) for trials, (_, excluded) in zip(again, tried, strict=True)]

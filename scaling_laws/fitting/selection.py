@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
@@ -112,6 +113,7 @@ class Selection(Predicts):
     families: tuple[LawFamily, ...]
     notes: tuple[Note, ...]
     _others: dict[str, Selection] = field(default_factory=dict, repr=False)
+    _again: Callable[[str], Selection] | None = field(default=None, repr=False)
 
     @property
     def weights(self) -> dict[str, float]:
@@ -159,7 +161,8 @@ class Selection(Predicts):
         if along == self.along:
             return self
         if along not in self._others:
-            self._others[along] = select_checked(self.runs, self.families, self.selector, along)
+            again = self._again or partial(select_checked, self.runs, self.families, self.selector)
+            self._others[along] = again(along)
         return self._others[along]
 
     def predictive_for(self, inputs: Sequence[Array]) -> Predictive:

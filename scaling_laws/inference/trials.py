@@ -4,7 +4,7 @@ solved on all runs and below every cut along one direction.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -254,8 +254,12 @@ def run_trial(
     *,
     leaning: bool = False,
     focuses: Sequence[float] | None = None,
+    borrowed: Mapping[str, tuple[float, float]] | None = None,
 ) -> Trial:
     """Solve a law under every focus, on all runs and below every cut, in one batch.
+
+    ``borrowed`` draws coefficients to a centre with a standard deviation, as ``leaning`` does to
+    the family's typical ones.
 
     Raises
     ------
@@ -268,8 +272,12 @@ def run_trial(
     if not problem.free:
         raise DataError(f"no coefficient of '{family.name}' is free, so none can be fitted.")
     starts = find_starts(problem, limit=_STARTS)
-    if leaning:
-        problem = _leaning(problem, starts)
+    pull = {**(problem.family.typical if leaning else {}), **(borrowed or {})}
+    if pull:
+        problem = _drawn_to(pull, problem, starts)
+        if borrowed:
+            given = [borrowed.get(n, (np.nan, 0.0))[0] for n in problem.family.coefficient_names]
+            starts = find_starts(problem, np.array([given]), limit=_STARTS)
         prepared = replace(prepared, problem=problem)
     masks = np.concatenate([np.ones((1, len(runs)), dtype=bool), cuts.train])
     weights = np.stack([_focused(problem, cuts.axis, m, focuses) for m in masks])
@@ -299,8 +307,8 @@ def _focused(
     return np.asarray(out / out.mean(axis=1, keepdims=True))
 
 
-def _leaning(problem: Problem, starts: Array) -> Problem:
-    """Return the problem with priors on its family's typical coefficients."""
+def _drawn_to(pull: Mapping[str, tuple[float, float]], problem: Problem, starts: Array) -> Problem:
+    """Return the problem with priors on coefficients: centre and standard deviation by name."""
     family = problem.family
     sigma = robust_scale(
         problem.residuals(solve_batch(problem, starts[:1], tolerance=1e-2).free)[0],
@@ -309,9 +317,9 @@ def _leaning(problem: Problem, starts: Array) -> Problem:
     mean = np.zeros(len(family.coefficients))
     precision = np.zeros(len(family.coefficients))
     for i, name in enumerate(family.coefficient_names):
-        if name not in family.typical:
+        if name not in pull:
             continue
-        centre, sd = family.typical[name]
+        centre, sd = pull[name]
         mean[i], precision[i] = centre, (max(sigma, _LEAST_SIGMA) / sd) ** 2
     return replace(problem, prior_mean=mean, prior_precision=precision)
 
