@@ -8,6 +8,7 @@ further inputs multiply it (sparsity, streams, precision); `LifetimeCost` if the
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -63,7 +64,7 @@ class Cost:
     Raises
     ------
     PlanError
-        ``kappa`` is not a positive number.
+        ``kappa`` is not a positive number, or contradicts a name of the form ``"6ND"``.
 
     References
     ----------
@@ -87,6 +88,12 @@ class Cost:
             raise PlanError(
                 f"cost '{self.name}': kappa must be a positive number of FLOP per parameter and "
                 f"token, got {self.kappa!r}. A dense model takes about 6."
+            )
+        written = _WRITTEN.fullmatch(str(self.name))
+        if written and float(written[1]) != self.kappa:
+            raise PlanError(
+                f"cost '{self.name}' contradicts kappa={self.kappa:g}. Write get_cost('{self.name}'"
+                f"), or pass kappa={float(written[1]):g}."
             )
 
     @property
@@ -169,7 +176,7 @@ class ProductCost:
     def flops(self, **inputs: ArrayLike) -> Any:
         """Compute [FLOP], one keyword per input; they broadcast."""
         values = _checked(self, inputs)
-        return plain(self.kappa * np.prod([values[n] ** p for n, p in self.powers], axis=0))
+        return plain(math.prod((values[n] ** p for n, p in self.powers), start=self.kappa))
 
 
 SPARSE = ProductCost("6ND/S", 6.0, (("params", 1.0), ("tokens", 1.0), ("sparsity_ratio", -1.0)))
@@ -424,7 +431,7 @@ def get_cost(cost: AnyCost | str) -> AnyCost:
     scaling_laws.errors.PlanError: cost must be written '<FLOP per parameter and token>ND', such \
 as '6ND', or be a Cost: got '6NT'.
     """
-    if not isinstance(cost, str) and isinstance(cost, AnyCost):
+    if not isinstance(cost, str | type) and isinstance(cost, AnyCost):
         return cost
     written = _WRITTEN.fullmatch(cost.strip()) if isinstance(cost, str) else None
     if written is None:

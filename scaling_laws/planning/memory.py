@@ -17,8 +17,7 @@ if TYPE_CHECKING:
 Sharded = Literal["nothing", "optimizer", "gradients", "everything"]
 Recomputed = Literal["nothing", "attention", "everything"]
 
-_LOG_RANGE = (0.0, 90.0)
-_HALVINGS = 64
+_HALVINGS = 48
 
 
 def training_bytes(
@@ -249,13 +248,13 @@ def largest_to_serve(
     each = one("largest_to_serve", "bits", bits, unit="bits") / 8
     if shape is None:
         return free / each
-    low, high = _LOG_RANGE
+    low, high = 0.0, float(np.log(max(free / each, 1.0)))
     for _ in range(_HALVINGS):
         middle = 0.5 * (low + high)
         size = float(np.exp(middle))
         cache = _cache("largest_to_serve", shape(size), sequences, context, cache_bits)
         low, high = (middle, high) if size * each + cache <= free else (low, middle)
-    if low == _LOG_RANGE[0]:
+    if low == 0.0:
         raise PlanError(
             f"largest_to_serve: no model fits in {free:.3g} bytes beside its cache. Serve fewer or "
             "shorter sequences, or store fewer bits."

@@ -24,7 +24,8 @@ from scaling_laws.planning.architecture import (
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-_HALVINGS = 64
+_STEPS = 10
+_CORRECTIONS = 3
 
 
 @dataclass(frozen=True)
@@ -122,13 +123,29 @@ class ShapeRule:
         )
 
     def _widths(self, params: Array) -> Array:
-        low, high = np.full(params.shape, -20.0), np.full(params.shape, 40.0)
-        for _ in range(_HALVINGS):
-            middle = 0.5 * (low + high)
-            found = params_of(self._at_width(np.exp(middle)), self.experts, self.embeddings)
-            low = np.where(found <= params, middle, low)
-            high = np.where(found <= params, high, middle)
-        return np.asarray(np.exp(low), dtype=float)
+        """Invert parameters, a cubic in width without constant: Newton's method in logarithms."""
+        points = np.array([1.0, 1e3, 1e6])
+        powers = np.array([1.0, 2.0, 3.0])
+        known = self._count(points)
+        terms = points[:, None] ** powers / known[:, None]
+        cubic = np.maximum(np.linalg.solve(terms, np.ones(3)), 0.0)
+        with np.errstate(divide="ignore"):
+            log_terms = np.log(cubic)
+            bounds = (np.log(params)[..., None] - log_terms) / powers
+        log_width = bounds.min(axis=-1)
+        for _ in range(_STEPS):
+            parts = np.exp(log_terms + powers * log_width[..., None])
+            total = parts.sum(axis=-1)
+            slope = (parts * powers).sum(axis=-1) / total
+            log_width = log_width - np.log(total / params) / slope
+        for _ in range(_CORRECTIONS):
+            found = self._count(np.exp(log_width))
+            log_width = log_width - np.log(found / params) / slope
+        return np.asarray(np.exp(log_width), dtype=float)
+
+    def _count(self, width: Array) -> Array:
+        found = params_of(self._at_width(width), self.experts, self.embeddings)
+        return np.asarray(found, dtype=float)
 
 
 @dataclass(frozen=True)

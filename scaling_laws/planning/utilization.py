@@ -13,8 +13,8 @@ from scaling_laws.planning.amounts import Array, is_number, one, plain, positive
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-_GRID = 241
-_ZOOMS = 12
+_GRID = 121
+_ZOOMS = 8
 
 
 @dataclass(frozen=True)
@@ -115,37 +115,41 @@ def fit_utilization(runs: Any, peak_flops: float) -> Utilization:
             "column 'count' where there were several devices."
         )
     half = _half_params(np.log(size), np.log(share))
-    return _with_half(half, np.log(size), np.log(share))
+    limit = np.exp(_log_limits(np.array([half]), np.log(size), np.log(share))[0])
+    return Utilization(float(limit), half)
 
 
 def _half_params(log_size: Array, log_share: Array) -> float:
     if np.ptp(log_size) == 0:
         return 0.0
     low, high = log_size.min() - 14.0, log_size.max() + 14.0
-    best = 0.0
+    best = least = np.inf
     for _ in range(_ZOOMS):
         grid = np.linspace(low, high, _GRID)
-        errors = [_error(np.exp(g), log_size, log_share) for g in grid]
-        at = int(np.argmin(errors))
-        best = float(np.exp(grid[at]))
+        errors = _errors(np.exp(grid), log_size, log_share)
+        at = int(errors.argmin())
+        best, least = float(np.exp(grid[at])), float(errors[at])
         step = grid[1] - grid[0]
         low, high = grid[at] - step, grid[at] + step
-    constant = _error(0.0, log_size, log_share)
-    return best if _error(best, log_size, log_share) < constant - 1e-12 else 0.0
+    constant = float(_errors(np.zeros(1), log_size, log_share)[0])
+    return best if least < constant - 1e-12 else 0.0
 
 
-def _log_limit(half: float, log_size: Array, log_share: Array) -> float:
-    shape = -np.log1p(half * np.exp(-log_size))
-    return min(float(np.mean(log_share - shape)), 0.0)
+def _unlimited(half: Array, log_size: Array, log_share: Array) -> Array:
+    """Log share over that of a limit of one, a row for every half-size."""
+    over = log_share + np.log1p(half[:, None] * np.exp(-log_size))
+    return np.asarray(over, dtype=float)
 
 
-def _error(half: float, log_size: Array, log_share: Array) -> float:
-    shape = -np.log1p(half * np.exp(-log_size))
-    return float(np.sum((log_share - shape - _log_limit(half, log_size, log_share)) ** 2))
+def _log_limits(half: Array, log_size: Array, log_share: Array) -> Array:
+    limits = np.minimum(_unlimited(half, log_size, log_share).mean(axis=1), 0.0)
+    return np.asarray(limits, dtype=float)
 
 
-def _with_half(half: float, log_size: Array, log_share: Array) -> Utilization:
-    return Utilization(float(np.exp(_log_limit(half, log_size, log_share))), half)
+def _errors(half: Array, log_size: Array, log_share: Array) -> Array:
+    over = _unlimited(half, log_size, log_share)
+    limits = _log_limits(half, log_size, log_share)
+    return np.asarray(((over - limits[:, None]) ** 2).sum(axis=1), dtype=float)
 
 
 def _column(runs: Any, name: str) -> Array:
