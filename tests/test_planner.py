@@ -412,7 +412,8 @@ def test_plan_as_a_dict_is_json_with_stable_keys():
     plan = Planner(published.HOFFMANN_2022).for_budget(flops=1e24)
     data = json.loads(json.dumps(plan.to_dict(), allow_nan=False))
     first = ["question", "target", "given", "feasible", "best", "low", "high", "near_optimal"]
-    assert list(data) == [*first, "more", "limit", "share", "binding", "notes", "about"]
+    last = ["more", "limit", "share", "binding", "prices", "nearest", "notes", "about"]
+    assert list(data) == [*first, *last]
     assert list(data["best"]) == ["params", "tokens", "flops", "loss", "tokens_per_param"]
     assert data["given"] == {"flops": 1e24}
     assert data["about"]["law"]["coef"]["E"] == 1.69

@@ -65,6 +65,8 @@ def _told(trial: Trial) -> dict[str, tuple[float, float]]:
 
 def _variances(information: Array) -> Array:
     """Diagonal of the inverse; infinite where a coefficient is not determined."""
+    if not np.isfinite(information).all():
+        return np.full(len(information), np.inf)
     values, vectors = np.linalg.eigh(information)
     with np.errstate(all="ignore"):
         each = vectors**2 / np.maximum(values, 0.0)

@@ -58,6 +58,11 @@ class Plan:
         Share of draws that can answer the question; None for a bare law.
     binding : tuple of str
         Quantities given by the caller whose relaxation would improve the answer.
+    prices : mapping
+        Shadow prices, by binding limit: what relaxing it by 1 % gains, in the unit of the target,
+        or as a fraction of what is spent where a target was asked for. Only under limits.
+    nearest : mapping
+        The plan that misses the limits by least, where none honours them all.
     notes : tuple of Note
         What to be careful about, by code.
     about : mapping
@@ -84,6 +89,8 @@ class Plan:
     limit: Any = None
     share: Any = None
     binding: tuple[str, ...] = ()
+    prices: Mapping[str, Any] = field(default_factory=dict)
+    nearest: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[Note, ...] = ()
     about: Mapping[str, Any] = field(default_factory=dict)
 
@@ -137,6 +144,9 @@ class Plan:
         lines += ["  ".join(row).rstrip() for row in _aligned(list(self._rows()))]
         if not np.any(self.feasible):
             lines.append("no plan reaches this")
+        if self.prices and not np.ndim(self.feasible):
+            worth = ", ".join(f"{n} {v:.3g}" for n, v in self.prices.items())
+            lines.append(f"binding; 1% more is worth: {worth}")
         if self.share is not None:
             lines.append(f"share of draws with an answer: {_short(self.share, '.2f')}")
         return "\n".join([*lines, *(str(note) for note in self.notes)])

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import KW_ONLY, dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from dataclasses import KW_ONLY, dataclass, field, fields
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -11,8 +12,11 @@ from scaling_laws.errors import PlanError
 from scaling_laws.laws.family import Law
 from scaling_laws.planning.answer import Answerer, Pair, Surface
 from scaling_laws.planning.checks import Asked, asked, check_budget, check_options
-from scaling_laws.planning.cost import Cost, get_cost
+from scaling_laws.planning.constrained import Options, answer, check_confidence
+from scaling_laws.planning.cost import AnyCost, Cost, get_cost
+from scaling_laws.planning.hardware import Hardware
 from scaling_laws.planning.plan import Plan as Plan
+from scaling_laws.planning.sizes import get_sizes
 from scaling_laws.planning.source import Predictor, Source, get_source
 
 if TYPE_CHECKING:
@@ -30,9 +34,32 @@ class Planner:
     Parameters
     ----------
     source : Law or Predictor
-        A law alone gives point answers. A fit adds an interval from its draws.
+        A law alone gives point answers. A fit adds an interval from its draws. Laws of any inputs
+        can be planned with: those of ``fixed`` are held, the others chosen.
     cost : Cost or str, default "6ND"
-        Compute of a run [FLOP] from params and tokens.
+        Compute of a run [FLOP]; see `scaling_laws.planning.cost` for lifetime costs, shapes of
+        models and costs that were measured.
+    hardware : Hardware, optional
+        Turns compute into ``seconds``, ``device_hours`` and ``dollars``, which can then be asked
+        for and limited.
+    limits : mapping of str to float, (at least, at most) or Limit
+        Hard limits on quantities of the plan (``params``, ``tokens``, ...), on what it amounts to
+        (``flops``, ``seconds``, ``device_hours``, ``dollars``, ``tokens_per_param``, ``epochs``),
+        or, as a `Limit`, on anything of your own. A number is the most; either end of a pair may
+        be None.
+    fixed : mapping of str to float
+        Quantities that are given, such as ``unique_tokens``.
+    ranges : mapping of str to (low, high)
+        Where other quantities may lie. Default: counts that scale may grow without end, others
+        stay in their measured range; shares of a mixture sum to one.
+    sizes : sequence of float or callable, optional
+        Model sizes that can be built: a list, or ``sizes(params) -> size`` that returns one near
+        ``params``, or None.
+    spend : {"flops", "seconds", "device_hours", "dollars"} or str, default "flops"
+        What targets are reached with least of; a quantity of the plan will do.
+    confidence : float, optional
+        Plan for the run that bad luck leaves: the best value that is reached with this
+        probability, and targets reached with it. Default: plan by the point law.
     level : float, default 0.9
         Mass of the central intervals, in (0, 1).
     tolerance : float, default 0.02
@@ -72,8 +99,15 @@ class Planner:
     """
 
     source: Law | Predictor
-    cost: Cost | str = "6ND"
+    cost: AnyCost | str = "6ND"
     _: KW_ONLY
+    hardware: Hardware | None = None
+    limits: Mapping[str, Any] = field(default_factory=dict)
+    fixed: Mapping[str, float] = field(default_factory=dict)
+    ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    sizes: Any = None
+    spend: str = "flops"
+    confidence: float | None = None
     level: float = 0.9
     tolerance: float = 0.02
     target: str | None = None
@@ -82,16 +116,28 @@ class Planner:
         check_options(self.level, self.tolerance)
         get_cost(self.cost)
         get_source(self.source, self.target)
+        check_confidence(self.confidence, self.source)
+        get_sizes(self.sizes)
 
-    def for_budget(self, *, flops: ArrayLike) -> Plan:
-        """Best split of a compute budget between model size and tokens, and what it reaches.
+    def for_budget(
+        self,
+        *,
+        flops: ArrayLike | None = None,
+        seconds: ArrayLike | None = None,
+        device_hours: ArrayLike | None = None,
+        dollars: ArrayLike | None = None,
+    ) -> Plan:
+        """Best plan within budgets, and what it reaches.
 
         For a law of compute alone, the value it predicts at that budget.
 
         Parameters
         ----------
-        flops : array_like
+        flops : array_like, optional
             Budget [FLOP], not FLOP/s.
+        seconds, device_hours, dollars : array_like, optional
+            Wall time [s], device-hours [h] and money [dollars] on ``hardware``. Several budgets
+            hold together, and with the planner's ``limits``; with limits, none is needed.
 
         Returns
         -------
@@ -110,14 +156,18 @@ class Planner:
         >>> f"{plan.best['params']:.5g} {plan.best['tokens']:.6g} {plan.best['loss']:.7g}"
         '3.219e+10 2.98231e+12 1.930748'
         """
-        ask = asked("for_budget", {"flops": flops}, {})
+        given = {"flops": flops, "seconds": seconds, "device_hours": device_hours}
+        given = {n: v for n, v in {**given, "dollars": dollars}.items() if v is not None}
         source = get_source(self.source, self.target)
+        if not self._plain(source) or set(given) != {"flops"}:
+            return self._constrained("for_budget", source, given)
+        ask = asked("for_budget", given, {})
         if source.single == "flops":
             self._check_budget(ask, source)
             return self._answerer(source).predicted(ask)
         self._need_pair(ask, source, "for_target(value) says how much of that input a value needs")
         self._check_budget(ask, source)
-        c = np.log(ask.rows["flops"] / get_cost(self.cost).kappa)
+        c = np.log(ask.rows["flops"] / self._kappa)
 
         def split(surface: Surface, rows: slice) -> Pair:
             u = surface.best_split(c[rows])[0]
@@ -175,6 +225,8 @@ class Planner:
         (1.69, 'target_below_floor')
         """
         source = get_source(self.source, self.target)
+        if not self._plain(source):
+            return self._constrained("for_target", source, {}, target)
         ask = asked("for_target", {}, {source.target: target})
         wanted = ask.rows[source.target]
         if source.single is not None:
@@ -274,12 +326,14 @@ class Planner:
                 "budget to spend or the value to reach, not both."
             )
         positive = {name: amount} | ({} if flops is None else {"flops": flops})
+        if not self._plain(source):
+            return self._constrained(question, source, positive, target)
         ask = asked(question, positive, {} if target is None else {source.target: target})
         self._need_pair(ask, source, "for_target(value) says how much of that input a value needs")
         u = np.log(ask.rows[name])
         if flops is not None:
             self._check_budget(ask, source)
-            v = np.log(ask.rows["flops"] / get_cost(self.cost).kappa) - u
+            v = np.log(ask.rows["flops"] / self._kappa) - u
 
             def spend(surface: Surface, rows: slice) -> Pair:
                 del surface
@@ -299,8 +353,36 @@ class Planner:
 
         return self._answerer(source).joint(ask, reach, first=name)
 
+    @property
+    def _kappa(self) -> float:
+        cost = get_cost(self.cost)
+        assert isinstance(cost, Cost)
+        return float(cost.kappa)
+
+    def _plain(self, source: Source) -> bool:
+        """Whether the question is one of params and tokens under 6ND alone, or of one input."""
+        more = self.limits or self.fixed or self.ranges or self.sizes is not None
+        other = self.hardware is not None or self.confidence is not None or self.spend != "flops"
+        known = source.joint or source.single is not None
+        return not more and not other and known and isinstance(get_cost(self.cost), Cost)
+
     def _answerer(self, source: Source) -> Answerer:
-        return Answerer(source, get_cost(self.cost), self.level, self.tolerance)
+        cost = get_cost(self.cost)
+        assert isinstance(cost, Cost)
+        return Answerer(source, cost, self.level, self.tolerance)
+
+    def _constrained(
+        self,
+        question: str,
+        source: Source,
+        given: Mapping[str, Any],
+        target: ArrayLike | None = None,
+    ) -> Plan:
+        return answer(self._options(source), question, given, target)
+
+    def _options(self, source: Source) -> Options:
+        own = {f.name: getattr(self, f.name) for f in fields(Options) if f.name != "source"}
+        return Options(**{**own, "source": source, "cost": get_cost(self.cost)})
 
     def _check_budget(self, ask: Asked, source: Source) -> None:
         smallest = source.smallest_flops(get_cost(self.cost))

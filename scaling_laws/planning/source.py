@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from scaling_laws.errors import PlanError
 from scaling_laws.laws.combined import NAME as COMBINED
 from scaling_laws.laws.family import Law, input_domain
-from scaling_laws.planning.cost import Cost
+from scaling_laws.planning.cost import AnyCost
 from scaling_laws.planning.optimum import Array, Curve, NumericSurface
 from scaling_laws.planning.power_sum import PowerSum, power_sum
 from scaling_laws.quantities import quantity
@@ -134,12 +134,14 @@ class Source:
         """Return the law of one input."""
         return Curve(self.law.family, self.coef(draws), self._low(name))
 
-    def smallest_flops(self, cost: Cost) -> float | None:
+    def smallest_flops(self, cost: AnyCost) -> float | None:
         """Smallest measured compute [FLOP], if anything is known about it."""
         if "flops" in self.ranges:
             return self.ranges["flops"][0]
-        if all(name in self.ranges for name in PAIR):
-            return float(cost.flops(self.ranges["params"][0], self.ranges["tokens"][0]))
+        if all(name in self.ranges for name in PAIR) and set(cost.inputs) <= set(PAIR):
+            return float(
+                cost.flops(params=self.ranges["params"][0], tokens=self.ranges["tokens"][0])
+            )
         return None
 
     def _low(self, name: str) -> float:

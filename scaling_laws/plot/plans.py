@@ -97,7 +97,7 @@ def frontier(
                 at, *_finite(plan, name), color=colour, alpha=style.BAND_ALPHA, lw=0, zorder=1.5
             )
     if ratio is not None:
-        _ratio_lines(ax, at, ratio, get_cost(planner.cost).kappa)
+        _ratio_lines(ax, at, ratio, float(getattr(get_cost(planner.cost), "kappa", 6.0)))
     if known and not earlier:
         ax.axvspan(low, high, color=style.GREY, alpha=0.12, lw=0, zorder=0, label="measured")
     shown_before = [ax.get_xlim()] if earlier else []

@@ -1,0 +1,401 @@
+"""Plans of any law under any limits: from solved tasks to a `Plan`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from scaling_laws.errors import Note, PlanError, suggest
+from scaling_laws.laws.family import Law
+from scaling_laws.planning.amounts import Array, is_number
+from scaling_laws.planning.checks import Asked, asked, check_budget, data_notes, reach_notes
+from scaling_laws.planning.cost import AnyCost
+from scaling_laws.planning.hardware import Hardware
+from scaling_laws.planning.limits import BUDGETS, Measures, get_bounds
+from scaling_laws.planning.plan import Plan
+from scaling_laws.planning.sizes import Sizes, get_sizes, solve_sizes
+from scaling_laws.planning.solving import Solution, Task
+from scaling_laws.planning.source import Source
+from scaling_laws.planning.space import Space, get_space
+
+_RELAXED = 1.01
+_SEEN = 1e-9
+_PROFILE = 801
+
+
+@dataclass(frozen=True)
+class Options:
+    """Options of a planner, checked; parameters as `Planner`."""
+
+    source: Source
+    cost: AnyCost
+    hardware: Hardware | None
+    limits: Mapping[str, Any]
+    fixed: Mapping[str, float]
+    ranges: Mapping[str, tuple[float, float]]
+    sizes: Any
+    spend: str
+    confidence: float | None
+    level: float
+    tolerance: float
+
+
+def check_confidence(confidence: Any, source: Any) -> None:
+    """Check the probability to plan for.
+
+    Raises
+    ------
+    PlanError
+        Not in (0.5, 1), or the source is a bare law.
+    """
+    if confidence is None:
+        return
+    if not is_number(confidence) or not 0.5 < confidence < 1:
+        raise PlanError(
+            f"Planner: confidence must be in (0.5, 1), got {confidence!r}. None plans by the "
+            "point law."
+        )
+    if isinstance(source, Law):
+        raise PlanError("Planner: confidence= needs the draws of a fit; a bare law has none.")
+
+
+def answer(options: Options, question: str, given: Mapping[str, Any], target: Any = None) -> Plan:
+    """Answer a question under limits, row by row.
+
+    Parameters
+    ----------
+    options : Options
+    question : str
+        Name of the planner's method.
+    given : mapping of str to array_like
+        Budgets, and quantities that are held.
+    target : array_like, optional
+        Value to reach.
+
+    Raises
+    ------
+    PlanError
+        A quantity is malformed or unknown, or there is nothing to plan within.
+    """
+    source = options.source
+    if not given and target is None and not options.limits:
+        raise PlanError(f"{question}: give a budget, or a planner with limits=.")
+    real = {} if target is None else {source.target: target}
+    ask = asked(question, given, real) if given or real else Asked(question, {}, True)
+    measures = Measures(options.cost, options.hardware)
+    held = [n for n in given if n not in BUDGETS]
+    space = get_space(source, options.fixed, options.ranges, options.cost.inputs)
+    for name in held:
+        if name not in space.variables:
+            raise PlanError(
+                f"{question}: '{source.label}' has no '{name}'; its plans have {space.variables}."
+            )
+    if "flops" in ask.rows and "flops" in measures.names(space.variables):
+        check_budget(question, ask.rows["flops"], source.smallest_flops(options.cost))
+    bounds = get_bounds("Planner: limits", options.limits, measures, space.variables)
+    answers = Answers(options, measures, space, get_sizes(options.sizes))
+    spend = None if target is None else _spend(options, measures, space)
+    plans = []
+    for i in range(ask.size if ask.rows else 1):
+        row = {n: float(v[i]) for n, v in ask.rows.items()}
+        budgets = {n: row[n] for n in given if n in BUDGETS}
+        own = get_bounds(question, budgets, measures, space.variables)
+        where = space.hold(**{n: row[n] for n in held})
+        task = Task(
+            source, measures, where, (*bounds, *own), spend,
+            None if target is None else row[source.target], options.confidence,
+        )  # fmt: skip
+        plans.append(answers.one(question, row, task))
+    return plans[0] if ask.scalar else stacked(plans)
+
+
+def _spend(options: Options, measures: Measures, space: Space) -> str:
+    known = (*space.variables, *measures.names(space.variables))
+    if options.spend not in known:
+        raise PlanError(
+            f"Planner: spend='{options.spend}' is nothing that the plan has."
+            f"{suggest(options.spend, known)} It has {known}."
+        )
+    return options.spend
+
+
+@dataclass(frozen=True)
+class Answers:
+    """From solved tasks to plans.
+
+    Parameters
+    ----------
+    options : Options
+    measures : Measures
+    space : Space
+    sizes : Sizes, optional
+    """
+
+    options: Options
+    measures: Measures
+    space: Space
+    sizes: Sizes | None
+
+    @property
+    def source(self) -> Source:
+        """Law or fit."""
+        return self.options.source
+
+    def one(self, question: str, given: Mapping[str, float], task: Task) -> Plan:
+        """Plan for one solved task."""
+        point = self._solved(task, draws=False)
+        feasible = bool(point.feasible[0])
+        best = self._described(task, point, 0)
+        notes: list[Note] = []
+        low: dict[str, Any] = {}
+        high: dict[str, Any] = {}
+        share, limit = None, None
+        if self.source.draws is not None:
+            own = replace(task, confidence=None)
+            drawn = self._solved(own, draws=True)
+            share = float(drawn.feasible.mean()) if task.wanted is not None else None
+            if feasible:
+                low, high = self._interval(task, drawn, best)
+        if task.wanted is not None:
+            limit = self._reachable(task)
+            shares = None if share is None else np.array([share])
+            notes += reach_notes(
+                self.source.target, np.array([task.wanted]), np.array([limit]),
+                np.array([feasible]), shares, self.source.higher,
+                (*task.space.held, *dict.fromkeys(b.name for b in task.bounds)),
+            )  # fmt: skip
+        elif not feasible:
+            notes.append(self._infeasible(task, best))
+        prices = self._prices(task, point) if feasible else {}
+        near = self._near_optimal(task, point) if feasible else {}
+        notes += self._edge_notes(task, best) if feasible else []
+        ranges = {n: r for n, r in self.source.ranges.items() if n in best}
+        if feasible:
+            notes += data_notes({n: np.array([v]) for n, v in best.items()}, ranges)
+        return Plan(
+            question=question,
+            target=self.source.target,
+            given=given,
+            feasible=feasible,
+            best=best if feasible else {},
+            low=low,
+            high=high,
+            near_optimal=near,
+            more={n: best[n] / ranges[n][1] for n in ranges} if feasible else {},
+            limit=limit,
+            share=share,
+            binding=tuple(prices),
+            prices=prices,
+            nearest={} if feasible else best,
+            notes=tuple(notes),
+            about=self._about(),
+        )
+
+    def _about(self) -> dict[str, Any]:
+        options = self.options
+        about: dict[str, Any] = {
+            "name": self.source.label,
+            "law": self.source.law.to_dict(),
+            "cost": options.cost.name,
+            "level": options.level,
+            "tolerance": options.tolerance,
+        }
+        about |= {"fixed": dict(options.fixed)} if options.fixed else {}
+        about |= {"hardware": options.hardware.name} if options.hardware else {}
+        return about | ({"confidence": options.confidence} if options.confidence else {})
+
+    def _solved(self, task: Task, draws: bool) -> Solution:
+        return (
+            task.solve(draws=draws)
+            if self.sizes is None
+            else solve_sizes(task, self.sizes, draws=draws)
+        )
+
+    def _described(self, task: Task, found: Solution, row: int) -> dict[str, float]:
+        """Quantities, measures and the target of one plan."""
+        values = {n: float(found.values[n][row]) for n in task.space.variables}
+        out = dict(values)
+        arrays = {n: np.asarray(v) for n, v in values.items()}
+        for name in self.measures.names(task.space.variables):
+            out[name] = float(self.measures.of(name, arrays))
+        inputs = {n: np.array([values[n]]) for n in self.source.law.inputs}
+        out[self.source.target] = float(self.source.predict(inputs)[0])
+        return out
+
+    def _interval(
+        self, task: Task, drawn: Solution, best: Mapping[str, float]
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Quantiles of every draw's own plan; of the target, the source's interval of one run."""
+        arrays: dict[str, Any] = {n: drawn.values[n] for n in task.space.variables}
+        for name in self.measures.names(task.space.variables):
+            arrays[name] = np.broadcast_to(
+                self.measures.of(name, drawn.values), drawn.feasible.shape
+            )
+        ends: list[dict[str, Any]] = [{}, {}]
+        for name, values in arrays.items():
+            reached = np.where(drawn.feasible, values, np.inf)
+            quantiles = (0.5 - self.options.level / 2, 0.5 + self.options.level / 2)
+            for end, q, method in zip(ends, quantiles, ("lower", "higher"), strict=True):
+                end[name] = _quantile(reached, q, method)
+        inputs = {n: np.array([best[n]]) for n in self.source.law.inputs}
+        assert self.source.predictor is not None
+        pair = self.source.predictor.predict_interval(inputs, level=self.options.level, kind="run")
+        for end, value in zip(ends, pair, strict=True):
+            end[self.source.target] = float(np.asarray(value).ravel()[0])
+        low, high = ({n: end[n] for n in best} for end in ends)
+        return low, high
+
+    def _reachable(self, task: Task) -> float:
+        """Best value of the target that the bounds allow."""
+        open_task = replace(task, spend=None, wanted=None)
+        value = float(self._solved(open_task, draws=False).objective[0])
+        return -value if self.source.higher else value
+
+    def _prices(self, task: Task, point: Solution) -> dict[str, float]:
+        """What one percent more of each bound is worth; only bounds that bind."""
+        out = {}
+        base = float(point.objective[0])
+        for label in dict.fromkeys(b.label for b in task.bounds):
+            gain = float(self._solved(task.relaxed(_RELAXED, [label]), draws=False).objective[0])
+            worth = base - gain
+            if worth > _SEEN * max(abs(base), 1.0):
+                out[label] = worth
+        return out
+
+    def _near_optimal(self, task: Task, point: Solution) -> dict[str, Any]:
+        """Sizes that do as well with a little more of what is spent."""
+        searched = task.space.searched
+        if searched != ("params",) or task.space.mixture or self.sizes is not None:
+            return {}
+        base = float(point.objective[0])
+        if task.wanted is None:
+            spent = [b.label for b in task.bounds if b.name in BUDGETS]
+            if not spent:
+                return {}
+            task, allowed = task.relaxed(1.0 + self.options.tolerance, spent), base
+        else:
+            allowed = base + float(np.log1p(self.options.tolerance))
+        best = float(np.log(point.values["params"][0]))
+        low, high = (_crossing(task, best, side, allowed) for side in (-1.0, 1.0))
+        return {
+            "params": (float(np.exp(low)), float(np.exp(high))),
+            "tolerance": self.options.tolerance,
+        }
+
+    def _infeasible(self, task: Task, nearest: Mapping[str, float]) -> Note:
+        arrays = {n: np.asarray(v) for n, v in nearest.items()}
+        broken = {
+            b.label: float(np.exp(np.max(b.excess(arrays))))
+            for b in task.bounds
+            if np.max(b.excess(arrays)) > _SEEN
+        }
+        said = ", ".join(f"{n} by a factor of {v:.3g}" for n, v in broken.items())
+        return Note(
+            "no_feasible_plan",
+            "warning",
+            f"no plan honours every limit; the nearest breaks {said or 'the list of sizes'}. Relax "
+            "a limit, or look at nearest.",
+            {"broken": broken},
+        )
+
+    def _edge_notes(self, task: Task, best: Mapping[str, float]) -> list[Note]:
+        edge = [n for n in task.space.on_edge(best) if self.sizes is None]
+        if not edge:
+            return []
+        return [
+            Note(
+                "optimum_on_edge",
+                "info",
+                f"the best {', '.join(edge)} lies at the end of the range allowed: the law knows "
+                "no optimum inside. Widen ranges=, or limit what it costs",
+                {"quantities": edge},
+            )
+        ]
+
+
+def _crossing(task: Task, best: float, side: float, allowed: float) -> float:
+    """Coordinate on one side of the best where the objective exceeds what is allowed."""
+    step, inside = 0.05, best
+    low, high = task.space.box[0]
+    while True:
+        outside = float(np.clip(best + side * step, low, high))
+        if task.profile(np.array([outside]))[0] > allowed:
+            break
+        inside = outside
+        if outside in (low, high):
+            return outside
+        step *= 2.0
+    for _ in range(5):
+        grid = np.linspace(inside, outside, 17)
+        over = np.flatnonzero(task.profile(grid) > allowed)
+        first = int(over[0]) if len(over) else len(grid) - 1
+        inside, outside = float(grid[max(first - 1, 0)]), float(grid[first])
+    return 0.5 * (inside + outside)
+
+
+def _quantile(values: Array, q: float, method: str) -> float:
+    """Quantile that keeps infinity."""
+    if np.isfinite(values).all():
+        return float(np.quantile(values, q))
+    return float(np.quantile(values, q, method=method))  # type: ignore[call-overload]
+
+
+def stacked(plans: Sequence[Plan]) -> Plan:
+    """One plan that holds arrays, from one for each row."""
+    first = plans[0]
+
+    def column(name: str) -> dict[str, Any]:
+        keys = dict.fromkeys(k for p in plans for k in getattr(p, name))
+        return {k: _column([getattr(p, name).get(k, np.nan) for p in plans]) for k in keys}
+
+    def optional(name: str) -> Any:
+        values = [getattr(p, name) for p in plans]
+        if all(v is None for v in values):
+            return None
+        return np.array([np.nan if v is None else v for v in values])
+
+    near = column("near_optimal")
+    if near:
+        near["tolerance"] = next(
+            p.near_optimal["tolerance"] for p in plans if "tolerance" in p.near_optimal
+        )
+    return Plan(
+        question=first.question,
+        target=first.target,
+        given=column("given"),
+        feasible=np.array([p.feasible for p in plans]),
+        best=column("best"),
+        low=column("low"),
+        high=column("high"),
+        near_optimal=near,
+        more=column("more"),
+        limit=optional("limit"),
+        share=optional("share"),
+        binding=tuple(dict.fromkeys(b for p in plans for b in p.binding)),
+        prices=column("prices"),
+        nearest=column("nearest"),
+        notes=_joined([p.notes for p in plans]),
+        about=first.about,
+    )
+
+
+def _column(values: list[Any]) -> Any:
+    if any(isinstance(v, tuple) for v in values):
+        pairs = [v if isinstance(v, tuple) else (np.nan, np.nan) for v in values]
+        return tuple(np.array(end, dtype=float) for end in zip(*pairs, strict=True))
+    return np.array(values, dtype=float)
+
+
+def _joined(notes: Sequence[Sequence[Note]]) -> tuple[Note, ...]:
+    """The first note of each code, with the number of rows it concerns."""
+    found: dict[str, list[Note]] = {}
+    for row in notes:
+        for note in row:
+            found.setdefault(note.code, []).append(note)
+    return tuple(
+        Note(n[0].code, n[0].severity, n[0].message, {**n[0].details, "rows": len(n)})
+        for n in found.values()
+    )

@@ -1,0 +1,164 @@
+"""Minima of many functions at once over a box: one number a dimension, one function a draw.
+
+Functions may have kinks, where one bound takes over from another, and are infinite outside.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from scaling_laws.planning.amounts import Array
+
+Objective = Callable[[list[Array]], Array]
+"""From one array ``(1 or draws, points)`` a dimension to values ``(draws, points)``."""
+
+_GOLDEN = (5**0.5 - 1) / 2
+_GRID = 97
+_STEPS = 44
+_SCATTER = 1024
+_SIMPLEX_ROUNDS = 90  # for each dimension
+_RESTARTS = 3
+
+
+@dataclass(frozen=True, eq=False)
+class Minimum:
+    """Where each function is least, and how small it is there.
+
+    Parameters
+    ----------
+    at : list of ndarray (draws, 1)
+        One a dimension.
+    value : ndarray (draws, 1)
+    """
+
+    at: list[Array]
+    value: Array
+
+
+def minimise(objective: Objective, box: Sequence[tuple[float, float]]) -> Minimum:
+    """Least value of every function in the box.
+
+    Parameters
+    ----------
+    objective : callable
+        Evaluated at all functions at once.
+    box : sequence of pair of float
+        Smallest and largest number of each dimension; none at all evaluates the functions once.
+    """
+    if not box:
+        return Minimum([], objective([]))
+    if len(box) == 1:
+        return _along_line(objective, *box[0])
+    return _by_simplex(objective, np.array(box, dtype=float))
+
+
+def _along_line(objective: Objective, low: float, high: float) -> Minimum:
+    """Grid, then golden section between the neighbours of its best point."""
+    grid = np.linspace(low, high, _GRID)
+    values = objective([grid[None]])
+    best = values.argmin(axis=1)
+    spacing = (high - low) / (_GRID - 1)
+    a = (low + spacing * np.maximum(best - 1, 0))[:, None]
+    b = (low + spacing * np.minimum(best + 1, _GRID - 1))[:, None]
+    x, y = b - _GOLDEN * (b - a), a + _GOLDEN * (b - a)
+    at_x, at_y = objective([x]), objective([y])
+    for _ in range(_STEPS):
+        lower = at_x < at_y
+        a, b = np.where(lower, a, x), np.where(lower, y, b)
+        fresh = np.where(lower, b - _GOLDEN * (b - a), a + _GOLDEN * (b - a))
+        at_fresh = objective([fresh])
+        x, y = np.where(lower, fresh, y), np.where(lower, x, fresh)
+        at_x, at_y = np.where(lower, at_fresh, at_y), np.where(lower, at_x, at_fresh)
+    points = np.concatenate([a, 0.5 * (a + b), b, grid[best][:, None]], axis=1)
+    values = objective([points])
+    least = values.argmin(axis=1)[:, None]
+    # an edge of the box wins only where it is really lower
+    middle = values[:, 1:2] <= np.take_along_axis(values, least, axis=1)
+    least = np.where(middle, 1, least)
+    return Minimum(
+        [np.take_along_axis(points, least, axis=1)], np.take_along_axis(values, least, axis=1)
+    )
+
+
+def _by_simplex(objective: Objective, box: Array) -> Minimum:
+    """Scatter, then Nelder and Mead's simplex from the best point, started anew a few times."""
+    from scipy.stats import qmc
+
+    dimensions = len(box)
+    unit = qmc.Sobol(dimensions, scramble=True, seed=20220329).random(_SCATTER)
+    span = box[:, 1] - box[:, 0]
+    spread = box[:, 0] + unit * span
+    values = objective([spread[None, :, d] for d in range(dimensions)])
+    best = spread[values.argmin(axis=1)]
+    value = values.min(axis=1)
+    size = 0.12
+    for _ in range(_RESTARTS):
+        best, value = _simplex(objective, best, value, box, size)
+        size *= 0.15
+    return Minimum([best[:, d : d + 1] for d in range(dimensions)], value[:, None])
+
+
+def _simplex(
+    objective: Objective, start: Array, value: Array, box: Array, size: float
+) -> tuple[Array, Array]:
+    """One run of Nelder and Mead for every function; points stay in the box."""
+    draws, dimensions = start.shape
+    span = box[:, 1] - box[:, 0]
+
+    def at(points: Array) -> Array:
+        return objective([points[:, d : d + 1] for d in range(dimensions)])[:, 0]
+
+    corners = np.repeat(start[:, None], dimensions + 1, axis=1)
+    heights = np.repeat(value[:, None], dimensions + 1, axis=1)
+    for d in range(dimensions):
+        step = size * span[d]
+        inward = np.where(start[:, d] + step > box[d, 1], -step, step)
+        corners[:, d + 1, d] += inward
+        heights[:, d + 1] = at(corners[:, d + 1])
+    rows = np.arange(draws)
+    for _ in range(_SIMPLEX_ROUNDS * dimensions):
+        order = np.argsort(heights, axis=1, kind="stable")
+        corners, heights = corners[rows[:, None], order], np.take_along_axis(heights, order, 1)
+        if np.all(np.ptp(corners, axis=1) <= 1e-10 * span):
+            break
+        corners, heights = _moved(at, corners, heights, box)
+    least = heights.argmin(axis=1)
+    return corners[rows, least], heights[rows, least]
+
+
+def _moved(
+    at: Callable[[Array], Array], corners: Array, heights: Array, box: Array
+) -> tuple[Array, Array]:
+    """Replace the worst corner, or shrink towards the best."""
+    centre = corners[:, :-1].mean(axis=1)
+    away = centre - corners[:, -1]
+
+    def tried(factor: float) -> tuple[Array, Array]:
+        point = np.clip(centre + factor * away, box[:, 0], box[:, 1])
+        return point, at(point)
+
+    mirrored, at_mirrored = tried(1.0)
+    further, at_further = tried(2.0)
+    outside, at_outside = tried(0.5)
+    inside, at_inside = tried(-0.5)
+    best, second, worst = heights[:, 0], heights[:, -2], heights[:, -1]
+    expand = (at_mirrored < best) & (at_further < at_mirrored)
+    reflect = ~expand & (at_mirrored < second)
+    outer = ~expand & ~reflect & (at_mirrored < worst) & (at_outside <= at_mirrored)
+    inner = ~expand & ~reflect & ~(at_mirrored < worst) & (at_inside < worst)
+    shrink = ~(expand | reflect | outer | inner)
+    choice = [expand, reflect, outer, inner]
+    new = np.select([c[:, None] for c in choice], [further, mirrored, outside, inside], 0.0)
+    height = np.select(choice, [at_further, at_mirrored, at_outside, at_inside], np.inf)
+    corners, heights = corners.copy(), heights.copy()
+    keep = ~shrink
+    corners[keep, -1], heights[keep, -1] = new[keep], height[keep]
+    if shrink.any():
+        small = 0.5 * (corners + corners[:, :1])
+        for k in range(1, corners.shape[1]):
+            corners[:, k] = np.where(shrink[:, None], small[:, k], corners[:, k])
+            heights[:, k] = np.where(shrink, at(corners[:, k]), heights[:, k])
+    return corners, heights

@@ -1,0 +1,229 @@
+"""One question under bounds, solved for the point law and for every draw at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from scaling_laws.planning.amounts import Array
+from scaling_laws.planning.limits import Bound, Measures, Values
+from scaling_laws.planning.region import Region, root
+from scaling_laws.planning.search import Minimum, minimise
+from scaling_laws.planning.source import Source
+from scaling_laws.planning.space import Space
+
+_OUTSIDE = 1e9  # value of plans that break a bound; it grows with how far they are out
+_SCAN = 4001
+_INNER = 33
+_GOLDEN = (5**0.5 - 1) / 2
+_GOLDEN_STEPS = 36
+_EVEN = 1e-9
+
+
+@dataclass(frozen=True)
+class Solution:
+    """Best plans of every draw.
+
+    Parameters
+    ----------
+    values : mapping of str to ndarray (draws,)
+        Every quantity of the plan.
+    objective : ndarray (draws,)
+        Target, signed so that less is better, or the logarithm of what is spent.
+    feasible : ndarray of bool (draws,)
+    miss : ndarray (draws,)
+        How far outside the bounds the nearest plan is, as a logarithm.
+    """
+
+    values: Values
+    objective: Array
+    feasible: Array
+    miss: Array
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is to be made least, over which plans.
+
+    Parameters
+    ----------
+    source : Source
+    measures : Measures
+    space : Space
+    bounds : tuple of Bound
+    spend : str, optional
+        Measure to make least while the target is reached; None makes the target best.
+    wanted : float, optional
+        The target to reach.
+    confidence : float, optional
+        Probability with which values are reached, by the source's own interval of one run;
+        None goes by the coefficients.
+    """
+
+    source: Source
+    measures: Measures
+    space: Space
+    bounds: tuple[Bound, ...]
+    spend: str | None = None
+    wanted: float | None = None
+    confidence: float | None = None
+
+    @property
+    def region(self) -> Region:
+        """Plans that honour every bound."""
+        return Region(self.bounds, self.space.filler, self.space.filler_box)
+
+    def solve(self, *, draws: bool = False, space: Space | None = None) -> Solution:
+        """Best plan of the point law, or of every draw."""
+        task = self if space is None else replace(self, space=space)
+        coef = task.source.coef(draws)
+        box = task.space.box
+        if len(box) == 1:
+            box = [task._narrowed(box[0])]
+        steady = task._steady()
+        found = minimise(lambda at: task._at(at, coef, steady)[0], box)
+        return task._solution(found, coef, steady)
+
+    def relaxed(self, factor: float, names: Sequence[str]) -> Task:
+        """Return the task with these bounds wider by a factor."""
+        bounds = tuple(
+            replace(b, value=b.value * factor**b.side) if b.label in names else b
+            for b in self.bounds
+        )
+        return replace(self, bounds=bounds)
+
+    def profile(self, at: Array) -> Array:
+        """Objective of the point law along the only searched coordinate."""
+        return np.asarray(self._at([at[None]], self.source.coef(False), self._steady())[0][0])
+
+    def _narrowed(self, box: tuple[float, float]) -> tuple[float, float]:
+        """Part of the range outside which no plan is allowed, whatever the law."""
+        grid = np.linspace(*box, _SCAN)
+        miss = self.region.interval(self.space.values([grid]), grid.shape)[2]
+        inside = np.flatnonzero(miss == 0)
+        if not len(inside):
+            inside = np.array([miss.argmin()])
+        first, last = max(int(inside[0]) - 1, 0), min(int(inside[-1]) + 1, _SCAN - 1)
+        return float(grid[first]), float(grid[last])
+
+    def _at(
+        self, at: Sequence[Array], coef: tuple[Array, ...], steady: bool
+    ) -> tuple[Array, Array, Array]:
+        """Objective, filler and miss at coordinates."""
+        values = self.space.values(at)
+        shape = np.broadcast_shapes((1, 1), *(np.shape(x) for x in at))
+        low, high, miss = self.region.interval(values, shape)
+        low, high = np.minimum(low, high), high
+        if self.wanted is None:
+            if self.space.filler is None or steady:
+                w, value = high, self._signed(values, high, coef)
+            else:
+                w, value = self._inner(values, low, high, coef)
+        else:
+            w, short = self._needed(values, low, high, coef, steady)
+            value = self._spent(values, w)
+            value, miss = np.broadcast_arrays(value, miss)
+            miss = miss + short
+        value, miss = np.broadcast_arrays(value, miss)
+        return np.where(miss > 0, _OUTSIDE * (1.0 + np.minimum(miss, 1e3)), value), w, miss
+
+    def _full(self, values: Values, w: Array) -> Values:
+        return values if self.space.filler is None else {**values, self.space.filler: np.exp(w)}
+
+    def _signed(self, values: Values, w: Array, coef: tuple[Array, ...]) -> Array:
+        """Target, signed so that less is better."""
+        full = self._full(values, w)
+        inputs = [full[n] for n in self.source.law.inputs]
+        if self.confidence is not None:
+            return self._assured(inputs)
+        with np.errstate(all="ignore"):
+            value = np.asarray(self.source.law.family.evaluate(inputs, coef), dtype=float)
+        shape = np.broadcast_shapes(value.shape, w.shape, (len(coef[0]), 1))
+        value = np.broadcast_to(-value if self.source.higher else value, shape)
+        return np.where(np.isnan(value), 0.1 * _OUTSIDE, np.clip(value, -1e8, 0.1 * _OUTSIDE))
+
+    def _assured(self, inputs: Sequence[Array]) -> Array:
+        """Value that a run is at least as good as, with the task's confidence."""
+        source, level = self.source, 2.0 * float(self.confidence or 0.0) - 1.0
+        assert source.predictor is not None
+        arrays = np.broadcast_arrays(*inputs)
+        flat = {n: v.ravel() for n, v in zip(source.law.inputs, arrays, strict=True)}
+        low, high = source.predictor.predict_interval(flat, level=level, kind="run")
+        return np.reshape(-np.asarray(low) if source.higher else np.asarray(high), arrays[0].shape)
+
+    def _spent(self, values: Values, w: Array) -> Array:
+        """Logarithm of what a plan spends."""
+        full = self._full(values, w)
+        name = str(self.spend)
+        with np.errstate(all="ignore"):
+            spent = full[name] if name in full else self.measures.of(name, full)
+            return np.asarray(np.log(np.broadcast_to(spent, np.broadcast_shapes(w.shape))))
+
+    def _inner(
+        self, values: Values, low: Array, high: Array, coef: tuple[Array, ...]
+    ) -> tuple[Array, Array]:
+        """Best filler between two, for laws that more of it may harm."""
+        share = np.linspace(0.0, 1.0, _INNER)
+        tried = [self._signed(values, low + s * (high - low), coef) for s in share]
+        best = np.argmin(tried, axis=0)
+        width = (high - low) / (_INNER - 1)
+        a, b = low + width * np.maximum(best - 1, 0), low + width * np.minimum(best + 1, _INNER - 1)
+        for _ in range(_GOLDEN_STEPS):
+            x, y = b - _GOLDEN * (b - a), a + _GOLDEN * (b - a)
+            lower = self._signed(values, x, coef) < self._signed(values, y, coef)
+            a, b = np.where(lower, a, x), np.where(lower, y, b)
+        ends = [0.5 * (a + b), np.broadcast_to(high, a.shape), np.broadcast_to(low, a.shape)]
+        heights = [self._signed(values, w, coef) for w in ends]
+        least = np.argmin(heights, axis=0)
+        return np.choose(least, ends), np.min(heights, axis=0)
+
+    def _needed(
+        self, values: Values, low: Array, high: Array, coef: tuple[Array, ...], steady: bool
+    ) -> tuple[Array, Array]:
+        """Least filler that reaches the target, and how far the best falls short, if it does."""
+        wanted = float(self.wanted or 0.0) * (-1.0 if self.source.higher else 1.0)
+        top = high
+        if not steady and self.space.filler is not None:
+            top = self._inner(values, low, high, coef)[0]
+        best = self._signed(values, top, coef) - wanted
+        shape = best.shape
+        short = np.where(best > _EVEN * abs(wanted), np.maximum(best, 1e-9), 0.0)
+        if self.space.filler is None:
+            return np.broadcast_to(top, shape), short
+        bottom, top = np.broadcast_to(low, shape), np.broadcast_to(top, shape)
+        start = self._signed(values, bottom, coef) - wanted
+        crossed = (start > 0) & (best <= 0)
+
+        def excess(w: Array) -> Array:
+            return self._signed(values, w, coef) - wanted
+
+        edge = root(excess, np.where(crossed, bottom, top), top)
+        return np.where(crossed, edge, np.where(start <= 0, bottom, top)), short
+
+    def _steady(self) -> bool:
+        """Whether more of the filler never harms, by the point law."""
+        if self.space.filler is None:
+            return True
+        box = self.space.box
+        rng = np.random.default_rng(0)
+        at = [low + (high - low) * rng.random((1, 24)) for low, high in box]
+        values = self.space.values(at)
+        low, high, miss = self.region.interval(values, (1, 24) if box else (1, 1))
+        coef = self.source.coef(False)
+        along = [
+            self._signed(values, low + s * np.maximum(high - low, 0.0), coef)
+            for s in np.linspace(0, 1, _INNER)
+        ]
+        rises = np.diff(along, axis=0) > _EVEN * np.abs(along[0])
+        allowed = miss == 0
+        return not (rises & (allowed if allowed.any() else True)).any()
+
+    def _solution(self, found: Minimum, coef: tuple[Array, ...], steady: bool) -> Solution:
+        objective, w, miss = self._at(found.at, coef, steady)
+        full = self._full(self.space.values(found.at), w)
+        count = len(coef[0])
+        values = {n: np.broadcast_to(v, (count, 1))[:, 0] for n, v in full.items()}
+        miss = np.broadcast_to(miss, (count, 1))[:, 0]
+        return Solution(values, np.broadcast_to(objective, (count, 1))[:, 0], miss == 0, miss)
