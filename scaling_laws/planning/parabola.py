@@ -199,11 +199,10 @@ def normals(content: Array, draws: int, seed: int, dof: float) -> tuple[Array, A
 def _near_minimum(log_n: Array, y: Array, part: Positions, reach: float) -> Positions:
     """Rows of a budget within ``reach`` of its minimum; the nearest few sizes at the least."""
     u, centre = log_n[part], log_n[part][np.argmin(y[part])]
-    chosen = part
+    chosen, sizes = part, np.unique(u)
     for _ in range(_PASSES):
         distance = np.abs(u - centre)
-        sizes = np.unique(distance)
-        least = sizes[min(_FEWEST + 1, len(sizes) - 1)]
+        least = np.sort(np.abs(sizes - centre))[min(_FEWEST + 1, len(sizes) - 1)]
         again = part[distance <= max(reach, least) + 1e-9]
         if np.array_equal(again, chosen):
             break
