@@ -82,12 +82,17 @@ def methods(known: pd.DataFrame, select: bool) -> dict[str, Callable[[float], fl
     return out
 
 
-def score(case: Case, plans: dict[str, Callable[[float], float]], base: Baseline) -> list[dict]:
+def score(
+    case: Case, plans: dict[str, Callable[[float], float]], base: Baseline, named_base: Baseline
+) -> list[dict]:
     """Regret of every method, and whether its 2 % range holds the minimum."""
     about = {"source": case.source, "family": case.family, "ratio": case.ratio}
     about["largest"] = case.largest
     at, last = case.log_c, float(np.log(base.flops))
-    named = {BASE: float(base.log_params(at))}
+    named = {
+        BASE: float(base.log_params(at)),
+        f"{BASE}, named budgets": float(named_base.log_params(at)),
+    }
     spans = {}
     for name, plan in plans.items():
         named[name] = plan(at)
@@ -129,8 +134,8 @@ def main():
     for case in cases():
         key = (case.source, len(case.known))
         if key not in made:
-            base = constant_exponent(case.known)
-            made = {key: (methods(case.known, options.select), base)} | made
+            bases = constant_exponent(case.known), constant_exponent(case.known, budget="budget")
+            made[key] = (methods(case.known, options.select), *bases)
         rows += score(case, *made[key])
     table = pd.DataFrame(rows)
     out = {"cases": int(table.groupby("method").size().iloc[0])}

@@ -12,8 +12,7 @@ from numpy.typing import ArrayLike
 from scaling_laws.errors import PlanError
 from scaling_laws.laws.family import Array
 from scaling_laws.planning.checks import asked
-from scaling_laws.planning.columns import run_columns
-from scaling_laws.planning.isoflop_input import GAP, SPAN, SPREAD
+from scaling_laws.planning.isoflop_input import GAP, SPAN, SPREAD, read_runs
 from scaling_laws.planning.parabola import at_budgets, group_budgets
 
 EXPONENT = 0.5
@@ -69,6 +68,7 @@ def constant_exponent(
     runs: Any,
     *,
     columns: Mapping[str, str] | None = None,
+    budget: str | None = None,
     law_optimum: Callable[[float], float] | None = None,
     exponent: float = EXPONENT,
 ) -> Baseline:
@@ -80,6 +80,8 @@ def constant_exponent(
         ``params`` [count], ``tokens`` [count], ``loss``, perhaps ``flops`` [FLOP].
     columns : mapping of str to str, optional
         The library's names to the table's.
+    budget : str, optional
+        Column whose equal values are one budget. Default: computes with no gap between them.
     law_optimum : callable, optional
         From compute [FLOP] to a law's best size [count]; used at the largest measured compute
         where no budget shows an optimum.
@@ -115,9 +117,8 @@ def constant_exponent(
     number = isinstance(exponent, int | float) and not isinstance(exponent, bool)
     if not number or not 0 < exponent < 1:
         raise PlanError(f"constant_exponent: exponent must be in (0, 1), got {exponent!r}.")
-    names = ("params", "tokens", "loss", "flops")
-    data, _ = run_columns("constant_exponent", runs, names, columns)
-    found = _last_minimum(data)
+    data, _ = read_runs("constant_exponent", runs, columns, budget)
+    found = _last_minimum(data, data["flops"] if budget is None else data[budget], budget is None)
     if found is not None:
         return Baseline(*found, "measured", float(exponent))
     if law_optimum is None:
@@ -195,10 +196,14 @@ def shrunk_optimum(
     return np.asarray(np.where(off > 0.0, beyond, below))
 
 
-def _last_minimum(data: Mapping[str, Array]) -> tuple[float, float] | None:
+def _last_minimum(
+    data: Mapping[str, Array], labels: Array, by_gaps: bool
+) -> tuple[float, float] | None:
     """Compute and best size of the largest budget whose runs show one."""
     log = {n: np.log(v) for n, v in data.items()}
-    every = group_budgets(data["flops"], GAP)
+    every = np.unique(labels, return_inverse=True)[1].ravel()
+    if by_gaps:
+        every = group_budgets(labels, GAP)
     counts = np.bincount(every)
     narrow = [np.ptp(log["flops"][every == i]) <= np.log(SPREAD) for i in range(len(counts))]
     keep = ((counts >= _FEWEST) & np.array(narrow))[every]
@@ -211,5 +216,5 @@ def _last_minimum(data: Mapping[str, Array]) -> tuple[float, float] | None:
     shown = found.inside & np.array([len(rows) >= _FEWEST for rows in cut.rows])
     if not shown.any():
         return None
-    last = int(np.flatnonzero(shown)[-1])
+    last = int(np.argmax(np.where(shown, cut.log_c, -np.inf)))
     return float(np.exp(cut.log_c[last])), float(np.exp(found.vertex[last]))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 from scaling_laws.errors import DataError, PlanError, suggest
 from scaling_laws.laws.family import Array
 from scaling_laws.quantities import check_values, training_flops
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def run_columns(
@@ -63,22 +66,35 @@ def run_columns(
     return checked, rows
 
 
+def as_table(question: str, runs: Any) -> pd.DataFrame:
+    """Return a table of runs as a frame.
+
+    Raises
+    ------
+    PlanError
+        It is no table.
+    """
+    import pandas as pd
+
+    if isinstance(runs, pd.DataFrame):
+        return runs
+    if isinstance(runs, str) or hasattr(runs, "__fspath__"):
+        raise PlanError(f"{question}: runs must be a table, got {str(runs)!r}. Read it first.")
+    try:
+        return pd.DataFrame(runs)
+    except (ValueError, TypeError) as error:
+        raise PlanError(
+            f"{question}: runs must be a table, got {type(runs).__name__}: {error}."
+        ) from None
+
+
 def _column(question: str, runs: Any, name: str, columns: Mapping[str, str]) -> Array:
     if callable(getattr(runs, "column", None)):
         try:
             return np.asarray(runs.column(name), dtype=float)
         except DataError as error:
             raise PlanError(f"{question}: {error}") from None
-    import pandas as pd
-
-    if isinstance(runs, str) or hasattr(runs, "__fspath__"):
-        raise PlanError(f"{question}: runs must be a table, got {str(runs)!r}. Read it first.")
-    try:
-        frame = runs if isinstance(runs, pd.DataFrame) else pd.DataFrame(runs)
-    except (ValueError, TypeError) as error:
-        raise PlanError(
-            f"{question}: runs must be a table, got {type(runs).__name__}: {error}."
-        ) from None
+    frame = as_table(question, runs)
     column = columns.get(name, name)
     if column in frame.columns:
         return _numbers(question, column, frame[column])

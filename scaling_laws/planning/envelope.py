@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from scaling_laws.errors import Note, PlanError
 from scaling_laws.laws.family import Array
 from scaling_laws.planning.checks import asked
-from scaling_laws.planning.columns import run_columns
+from scaling_laws.planning.columns import as_table, run_columns
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -131,7 +131,7 @@ def fit_envelope(
     whole = isinstance(points, int | np.integer) and not isinstance(points, bool)
     if not whole or points < 10:
         raise PlanError(f"fit_envelope: points must be 10 or more, got {points!r}.")
-    frame = curves if isinstance(curves, pd.DataFrame) else pd.DataFrame(dict(curves))
+    frame = as_table("fit_envelope", curves)
     if run not in frame.columns:
         raise PlanError(
             f"fit_envelope needs a column '{run}' that names the run of every checkpoint. Found: "
