@@ -26,7 +26,7 @@ from scaling_laws.planning.envelope import fit_envelope
 from scaling_laws.planning.isoflop import fit_isoflop, near_minima
 from scaling_laws.planning.isoflop_bias import parabola_bias
 from scaling_laws.planning.isoflop_grid import isoflop_grid
-from scaling_laws.planning.parabola import group_budgets
+from scaling_laws.planning.parabola import group_budgets, slices
 from scaling_laws.planning.planner import Planner
 
 BUDGETS = np.geomspace(1e18, 1e20, 5)
@@ -457,6 +457,24 @@ def test_baseline_of_other_designs_is_a_laws():
     base = constant_exponent(runs, law_optimum=lambda c: 1e-3 * c**0.5)
     largest = float((6 * params * tokens).max())
     assert base == Baseline(largest, 1e-3 * largest**0.5, "law")
+
+
+def test_standard_errors_are_the_scatter_of_repeats():
+    u, one = np.linspace(-1, 1.3, 9), np.zeros(9, dtype=int)
+    rng = np.random.default_rng(0)
+    vertices, errors = [], []
+    for _ in range(1500):
+        y = 0.05 * (u - 0.2) ** 2 + 0.003 * rng.standard_normal(9)
+        cut = slices(u, y, np.zeros(9), one, 1e9)
+        vertices.append(cut.fit(y).vertex[0])
+        errors.append(cut.errors(y, u)[0])
+    assert np.sqrt(np.mean(np.square(errors))) == pytest.approx(np.std(vertices), rel=0.08)
+
+
+def test_a_minimum_lost_in_noise_was_not_measured():
+    loud = study(SYMMETRIC, noise=0.1)
+    base = constant_exponent(loud, law_optimum=lambda c: c**0.5)
+    assert (base.source, base.params) == ("law", 1e10)
 
 
 def test_baseline_takes_the_runs_of_a_fit():

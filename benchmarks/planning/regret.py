@@ -82,6 +82,13 @@ def methods(known: pd.DataFrame, select: bool) -> dict[str, Callable[[float], fl
     return out
 
 
+def _base(known: pd.DataFrame, plans: dict[str, Callable[[float], float]], budget: str | None):
+    """Constant-exponent baseline; where no optimum was measured well, that of the law."""
+    law = plans["coupled, focus 1"]
+    optimum = lambda flops: float(np.exp(law(np.log(flops))))  # noqa: E731
+    return constant_exponent(known, budget=budget, law_optimum=optimum)
+
+
 def score(
     case: Case, plans: dict[str, Callable[[float], float]], base: Baseline, named_base: Baseline
 ) -> list[dict]:
@@ -134,8 +141,8 @@ def main():
     for case in cases():
         key = (case.source, len(case.known))
         if key not in made:
-            bases = constant_exponent(case.known), constant_exponent(case.known, budget="budget")
-            made[key] = (methods(case.known, options.select), *bases)
+            plans = methods(case.known, options.select)
+            made[key] = (plans, *(_base(case.known, plans, b) for b in (None, "budget")))
         rows += score(case, *made[key])
     table = pd.DataFrame(rows)
     out = {"cases": int(table.groupby("method").size().iloc[0])}

@@ -19,6 +19,7 @@ EXPONENT = 0.5
 """Exponent of compute by which the last measured optimum grows."""
 
 _FEWEST = 5  # runs of a budget, for its minimum to count as measured
+_LARGEST_ERROR = 0.1  # standard error of ln N of a minimum, for it to count as measured
 _FADING = 2.0  # how fast a law's own growth loses weight along ln compute; 1 to 4 do as well
 
 
@@ -99,10 +100,10 @@ def constant_exponent(
     Notes
     -----
     The last optimum is the minimum of a parabola in ln N through the runs of the largest budget
-    that has five runs or more and its minimum inside them. On open isoFLOP experiments the rule
-    chose sizes whose loss was worse than the best by 0.02 % at twice, 0.05 % at four times and
-    0.10 % at sixteen times the largest budget, which fits to all runs did not reach
-    (``benchmarks/planning/regret.py``).
+    that has five runs or more and its minimum inside them, with a standard error of ln N of at most
+    0.1. On open isoFLOP experiments the rule chose sizes whose loss was worse than the best by
+    0.02 % at twice, 0.04 % at four times and 0.10 % at sixteen times the largest budget, which no
+    fit to all runs did (``benchmarks/planning/regret.py``).
 
     Examples
     --------
@@ -213,7 +214,8 @@ def _last_minimum(
     kept = {n: v[keep] for n, v in log.items()}
     moved, cut = at_budgets(kept["params"], kept["loss"], kept["flops"], number, SPAN)
     found = cut.fit(moved)
-    shown = found.inside & np.array([len(rows) >= _FEWEST for rows in cut.rows])
+    shown = found.inside & (cut.errors(moved, kept["params"]) <= _LARGEST_ERROR)
+    shown &= np.array([len(rows) >= _FEWEST for rows in cut.rows])
     if not shown.any():
         return None
     last = int(np.argmax(np.where(shown, cut.log_c, -np.inf)))

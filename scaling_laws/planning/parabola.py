@@ -104,6 +104,19 @@ class Slices:
             out[rows] = _basis(log_n[rows] - centre) @ (m @ values[rows])
         return out
 
+    def errors(self, values: Array, log_n: Array) -> Array:
+        """Standard error ``(m,)`` of every vertex, from its own residuals; infinite without any."""
+        found, fitted = self.fit(values), self.fitted(values, log_n)
+        out = np.full(len(self.rows), np.inf)
+        for i, (rows, m) in enumerate(zip(self.rows, self.maps, strict=True)):
+            spare = len(rows) - _FEWEST
+            if spare > 0 and found.curvature[i] > 0:
+                variance = np.sum((values[rows] - fitted[rows]) ** 2) / spare
+                shift = found.vertex[i] - self.centre[i]
+                slope = -(m[1] + 2.0 * shift * m[2]) / (2.0 * found.curvature[i])
+                out[i] = np.sqrt(variance * np.sum(slope**2))
+        return out
+
     def at(self, values: Array, log_n: Array) -> Array:
         """Value ``(..., m)`` at a size of each budget, of the parabolas through ``values (n,)``."""
         coef = np.array([m @ values[rows] for m, rows in zip(self.maps, self.rows, strict=True)])
