@@ -448,12 +448,22 @@ def test_baseline_skips_budgets_that_show_no_optimum():
     assert constant_exponent(pd.concat([runs, extra])).flops == pytest.approx(1e20)
 
 
-def test_baseline_of_other_designs_is_a_laws():
-    rng = np.random.default_rng(0)
-    params, tokens = np.exp(rng.uniform([[16], [20]], [[20], [25]], (2, 30)))
-    runs = {"params": params, "tokens": tokens, "loss": SYMMETRIC(params=params, tokens=tokens)}
+def scattered(seed):
+    """Forty runs of random size and length: some computes are equal by accident."""
+    rng = np.random.default_rng(seed)
+    params, tokens = np.exp(rng.uniform([[16], [20]], [[20], [25]], (2, 40)))
+    return {"params": params, "tokens": tokens, "loss": SYMMETRIC(params=params, tokens=tokens)}
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_equal_computes_by_accident_are_no_budget(seed):
     with pytest.raises(PlanError, match="law_optimum="):
-        constant_exponent(runs)
+        constant_exponent(scattered(seed))
+
+
+def test_baseline_of_other_designs_is_a_laws():
+    runs = scattered(0)
+    params, tokens = runs["params"], runs["tokens"]
     base = constant_exponent(runs, law_optimum=lambda c: 1e-3 * c**0.5)
     largest = float((6 * params * tokens).max())
     assert base == Baseline(largest, 1e-3 * largest**0.5, "law")
@@ -472,7 +482,10 @@ def test_standard_errors_are_the_scatter_of_repeats():
 
 
 def test_a_minimum_lost_in_noise_was_not_measured():
-    loud = study(SYMMETRIC, noise=0.1)
+    runs = study(SYMMETRIC, sizes_per_budget=8)
+    zigzag = np.tile([1.0, -1.0], len(runs) // 2)
+    assert constant_exponent(runs.assign(loss=runs.loss * (1 + 0.005 * zigzag))).flops > 9e19
+    loud = runs.assign(loss=runs.loss * (1 + 0.06 * zigzag))
     base = constant_exponent(loud, law_optimum=lambda c: c**0.5)
     assert (base.source, base.params) == ("law", 1e10)
 
