@@ -30,6 +30,8 @@ class Calibration:
         The same of one law fitted alone.
     prior_cuts, rate_cuts : float
         Cuts of a backtest that the scores and the rates are worth.
+    other_cuts : float
+        The same of scores in direction ``"other"``, where laws of one subject stand for each other.
     power : float
         Candidates weigh as their score to minus this.
     decay : float
@@ -47,6 +49,7 @@ class Calibration:
     law_rates: Mapping[str, float] = field(default_factory=dict)
     prior_cuts: float = 15.0
     rate_cuts: float = 8.0
+    other_cuts: float = 6.0
     power: float = 8.0
     decay: float = 0.7
     coefficient_share: float = 0.5
@@ -64,6 +67,16 @@ class Calibration:
         table = self.scores.get(along, self.scores.get("other", {}))
         focus = label.rpartition(", ")[2]
         return table.get(label, table.get(f"{STRANGER}, {focus}", 0.0))
+
+    def prior_worth(self, along: str) -> float:
+        """Cuts that the scores of a direction are worth.
+
+        Examples
+        --------
+        >>> Calibration().prior_worth("flops"), Calibration().prior_worth("other")
+        (15.0, 6.0)
+        """
+        return self.other_cuts if along == "other" else self.prior_cuts
 
     def to_json(self) -> str:
         """Return the file's text."""

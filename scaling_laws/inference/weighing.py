@@ -92,7 +92,8 @@ def weigh(
         own, counts = (
             np.array(column) for column in zip(*(pooled[n] for n in labels), strict=True)
         )
-    share = calibration.prior_cuts / np.maximum(calibration.prior_cuts + counts, 1e-300)
+    worth = calibration.prior_worth(cuts.known_as)
+    share = worth / np.maximum(worth + counts, 1e-300)
     scores = share * prior + (1.0 - share) * own
     weights = np.exp(-calibration.power * (scores - scores.min()))
     weights = weights / weights.sum()

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from scaling_laws.errors import Note
+from scaling_laws.planning.anchor import Anchor
 from scaling_laws.planning.checks import Asked, boundary_note, data_notes, passed_note, reach_notes
 from scaling_laws.planning.cost import Cost
 from scaling_laws.planning.optimum import LARGEST, Array, Mask, NumericSurface
@@ -45,7 +46,13 @@ class Answerer:
     tolerance: float
 
     def joint(
-        self, ask: Asked, solve: Solve, *, first: str = "params", optimal: bool = False
+        self,
+        ask: Asked,
+        solve: Solve,
+        *,
+        first: str = "params",
+        optimal: bool = False,
+        anchor: Anchor | None = None,
     ) -> Plan:
         """Answer a question about params and tokens.
 
@@ -59,18 +66,28 @@ class Answerer:
             The quantity called ``u``.
         optimal : bool
             Whether the split between the two was optimised.
+        anchor : Anchor, optional
+            Moves the recommendation along the budget; the draws stay where they are.
         """
         source, target = self.source, self.source.target
         surface = source.surface(draws=False, first=first)
         u, v = (np.asarray(x).ravel() for x in solve(surface, slice(None)))
         feasible = (np.abs(u) < _RANGE) & (np.abs(v) < _RANGE)
+        notes: list[Note] = []
+        with np.errstate(invalid="ignore"):
+            law_u, c, moved = u, u + v, np.zeros_like(u)
+        if anchor is not None and feasible.all():
+            u = anchor.moved(surface, c, law_u)
+            v, moved = c - u, u - law_u
+            notes += anchor.notes(law_u, u)
         best = self._recommend(ask, first, u, v, feasible)
         low, high, share = self._spread(ask, solve, first, best, feasible)
-        notes: list[Note] = []
+        if moved.any():
+            low, high = _including(low, high, best, ("params", "tokens", "tokens_per_param"))
         near: dict[str, Any] = {}
         limit = None
         if optimal and feasible.any():
-            near, inside = self._near_optimal(surface, u, v, feasible)
+            near, inside = self._near_optimal(surface, law_u, c, moved, feasible)
             notes += boundary_note(inside, source.label)
         if target in ask.rows:
             fixed = tuple(n for n in PAIR if n in ask.rows)
@@ -184,16 +201,16 @@ class Answerer:
         return out[0], out[1], np.concatenate(shares)
 
     def _near_optimal(
-        self, surface: Surface, u: Array, v: Array, feasible: Mask
+        self, surface: Surface, u: Array, c: Array, moved: Array, feasible: Mask
     ) -> tuple[dict[str, Any], Mask]:
         """All sizes within the tolerance of the optimum, and where the optimum is inside."""
-        u, c = np.where(feasible, u, 0.0), np.where(feasible, u + v, 0.0)
+        u, c = np.where(feasible, u, 0.0), np.where(feasible, c, 0.0)
         inside = surface.best_split(c)[1].ravel() | ~feasible
         keep = inside & feasible
         if not keep.any():
             return {}, inside
         ends = surface.near_optimal(c[None], u[None], self.tolerance)
-        low, high = (np.where(keep, end.ravel(), np.nan) for end in ends)
+        low, high = (np.where(keep, end.ravel() + moved, np.nan) for end in ends)
         extra = np.log1p(self.tolerance)
         u_less = surface.best_split(c - extra)[0].ravel()
         less = {"params": np.exp(u_less), "tokens": np.exp(c - extra - u_less)}
@@ -280,6 +297,16 @@ class Answerer:
                 "tolerance": self.tolerance,
             },
         )
+
+
+def _including(
+    low: dict[str, Array], high: dict[str, Array], best: Mapping[str, Array], names: Sequence[str]
+) -> Intervals:
+    """Widen intervals to hold the recommendation."""
+    return (
+        {n: np.fmin(v, best[n]) if n in names else v for n, v in low.items()},
+        {n: np.fmax(v, best[n]) if n in names else v for n, v in high.items()},
+    )
 
 
 def _settled(first: Array, second: Array, third: Array) -> Array:

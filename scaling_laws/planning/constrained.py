@@ -80,14 +80,30 @@ def answer(options: Options, question: str, given: Mapping[str, Any], target: An
     PlanError
         A quantity is malformed or unknown, or there is nothing to plan within.
     """
+    ask, answers, tasks = posed(options, question, given, target)
+    rows = [{n: float(v[i]) for n, v in ask.rows.items()} for i in range(len(tasks))]
+    plans = [answers.one(question, row, task) for row, task in zip(rows, tasks, strict=True)]
+    return plans[0] if ask.scalar else stacked(plans)
+
+
+def posed(
+    options: Options, question: str, given: Mapping[str, Any], target: Any = None
+) -> tuple[Asked, Answers, list[Task]]:
+    """Check a question and pose one task a row; parameters as `answer`.
+
+    Raises
+    ------
+    PlanError
+        As `answer`.
+    """
     source = options.source
-    if not given and target is None and not options.limits:
+    if target is None and not options.limits and not set(given) & set(BUDGETS):
         raise PlanError(f"{question}: give a budget, or a planner with limits=.")
     real = {} if target is None else {source.target: target}
     ask = asked(question, given, real) if given or real else Asked(question, {}, True)
     measures = Measures(options.cost, options.hardware)
-    held = [n for n in given if n not in BUDGETS]
     space = get_space(source, options.fixed, options.ranges, options.cost.inputs)
+    held = [n for n in given if n not in BUDGETS]
     for name in held:
         if name not in space.variables:
             raise PlanError(
@@ -96,20 +112,17 @@ def answer(options: Options, question: str, given: Mapping[str, Any], target: An
     if "flops" in ask.rows and "flops" in measures.names(space.variables):
         check_budget(question, ask.rows["flops"], source.smallest_flops(options.cost))
     bounds = get_bounds("Planner: limits", options.limits, measures, space.variables)
-    answers = Answers(options, measures, space, get_sizes(options.sizes))
     spend = None if target is None else _spend(options, measures, space)
-    plans = []
+    tasks = []
     for i in range(ask.size if ask.rows else 1):
-        row = {n: float(v[i]) for n, v in ask.rows.items()}
-        budgets = {n: row[n] for n in given if n in BUDGETS}
+        budgets = {n: float(ask.rows[n][i]) for n in given if n in BUDGETS}
         own = get_bounds(question, budgets, measures, space.variables)
-        where = space.hold(**{n: row[n] for n in held})
-        task = Task(
-            source, measures, where, (*bounds, *own), spend,
-            None if target is None else row[source.target], options.confidence,
-        )  # fmt: skip
-        plans.append(answers.one(question, row, task))
-    return plans[0] if ask.scalar else stacked(plans)
+        where = space.hold(**{n: float(ask.rows[n][i]) for n in held})
+        wanted = None if target is None else float(ask.rows[source.target][i])
+        tasks.append(
+            Task(source, measures, where, (*bounds, *own), spend, wanted, options.confidence)
+        )
+    return ask, Answers(options, measures, space, get_sizes(options.sizes)), tasks
 
 
 def _spend(options: Options, measures: Measures, space: Space) -> str:
@@ -146,7 +159,7 @@ class Answers:
 
     def one(self, question: str, given: Mapping[str, float], task: Task) -> Plan:
         """Plan for one solved task."""
-        point = self._solved(task, draws=False)
+        point = self.solved(task, draws=False)
         feasible = bool(point.feasible[0])
         best = self._described(task, point, 0)
         notes: list[Note] = []
@@ -155,7 +168,7 @@ class Answers:
         share, limit = None, None
         if self.source.draws is not None:
             own = replace(task, confidence=None)
-            drawn = self._solved(own, draws=True)
+            drawn = self.solved(own, draws=True)
             share = float(drawn.feasible.mean()) if task.wanted is not None else None
             if feasible:
                 low, high = self._interval(task, drawn, best)
@@ -207,7 +220,8 @@ class Answers:
         about |= {"hardware": options.hardware.name} if options.hardware else {}
         return about | ({"confidence": options.confidence} if options.confidence else {})
 
-    def _solved(self, task: Task, draws: bool) -> Solution:
+    def solved(self, task: Task, *, draws: bool) -> Solution:
+        """Solve a task, with sizes that can be built where they are given."""
         return (
             task.solve(draws=draws)
             if self.sizes is None
@@ -251,7 +265,7 @@ class Answers:
     def _reachable(self, task: Task) -> float:
         """Best value of the target that the bounds allow."""
         open_task = replace(task, spend=None, wanted=None)
-        value = float(self._solved(open_task, draws=False).objective[0])
+        value = float(self.solved(open_task, draws=False).objective[0])
         return -value if self.source.higher else value
 
     def _prices(self, task: Task, point: Solution) -> dict[str, float]:
@@ -259,7 +273,7 @@ class Answers:
         out = {}
         base = float(point.objective[0])
         for label in dict.fromkeys(b.label for b in task.bounds):
-            gain = float(self._solved(task.relaxed(_RELAXED, [label]), draws=False).objective[0])
+            gain = float(self.solved(task.relaxed(_RELAXED, [label]), draws=False).objective[0])
             worth = base - gain
             if worth > _SEEN * max(abs(base), 1.0):
                 out[label] = worth

@@ -10,16 +10,21 @@ import numpy as np
 
 from scaling_laws.errors import PlanError
 from scaling_laws.laws.family import Law
+from scaling_laws.planning.anchor import get_anchor
 from scaling_laws.planning.answer import Answerer, Pair, Surface
 from scaling_laws.planning.checks import Asked, asked, check_budget, check_options
-from scaling_laws.planning.constrained import Options, answer, check_confidence
+from scaling_laws.planning.constrained import Options, answer, check_confidence, posed
 from scaling_laws.planning.cost import AnyCost, Cost, get_cost
 from scaling_laws.planning.hardware import Hardware
+from scaling_laws.planning.limits import Measures
+from scaling_laws.planning.marginal import marginal_values
 from scaling_laws.planning.plan import Plan as Plan
 from scaling_laws.planning.sizes import get_sizes
 from scaling_laws.planning.source import Predictor, Source, get_source
+from scaling_laws.planning.trade_off import regret_table, trade_off_table
 
 if TYPE_CHECKING:
+    import pandas as pd
     from numpy.typing import ArrayLike
 
 
@@ -60,6 +65,9 @@ class Planner:
     confidence : float, optional
         Plan for the run that bad luck leaves: the best value that is reached with this
         probability, and targets reached with it. Default: plan by the point law.
+    anchor : bool, default True
+        Where the runs of a fit are an isoFLOP study of losses, let the best size of `for_budget`
+        grow from the last optimum measured, the law counting less with distance (see `Notes`).
     level : float, default 0.9
         Mass of the central intervals, in (0, 1).
     tolerance : float, default 0.02
@@ -76,7 +84,14 @@ class Planner:
     Notes
     -----
     Laws whose target is a monotone function of :math:`A N^{-\alpha} + B D^{-\beta}` are solved in
-    closed form [1]_; any other law of params and tokens by a search along the iso-cost curve.
+    closed form [1]_; any other law of params and tokens by a search along the iso-cost curve, and
+    questions under limits by a search over all plans that honour them.
+
+    On open isoFLOP studies sixteen times beyond the data, sizes that grow as the square root of
+    compute from the last optimum measured were nearly as good as the best, and better than those
+    of any law fitted to all runs; near the data, laws help. With ``anchor`` a law's own growth
+    counts 1 / (1 + 2 h), h the natural logarithm of the budget over that optimum's compute.
+    Intervals stay those of the law's draws, widened to hold the recommendation.
 
     References
     ----------
@@ -108,6 +123,7 @@ class Planner:
     sizes: Any = None
     spend: str = "flops"
     confidence: float | None = None
+    anchor: bool = True
     level: float = 0.9
     tolerance: float = 0.02
     target: str | None = None
@@ -173,7 +189,8 @@ class Planner:
             u = surface.best_split(c[rows])[0]
             return u, c[rows] - u
 
-        return self._answerer(source).joint(ask, split, optimal=True)
+        anchor = get_anchor(source, self._kappa) if self.anchor else None
+        return self._answerer(source).joint(ask, split, optimal=True, anchor=anchor)
 
     def frontier(self, flops: ArrayLike) -> Plan:
         """Compute-optimal plans over an array of budgets [FLOP]; see `for_budget`.
@@ -352,6 +369,131 @@ class Planner:
             return u[None, rows], surface.needed(u[rows], wanted[rows])
 
         return self._answerer(source).joint(ask, reach, first=name)
+
+    def marginal(self, **at: float) -> pd.DataFrame:
+        """What one percent more of each input is worth at a point, and per unit of its cost.
+
+        Parameters
+        ----------
+        **at : float
+            Every input of the law and of the cost.
+
+        Returns
+        -------
+        DataFrame
+            Index ``input``. ``gain``: improvement of the target for 1 % more. ``per_flop`` and,
+            with a priced hardware, ``per_dollar``: the same divided by what that percent costs;
+            at the best split the inputs agree, and the larger is the bottleneck. With a fit,
+            ``_low`` and ``_high``.
+
+        Raises
+        ------
+        PlanError
+            An input is missing, unknown, or not a positive number.
+
+        Examples
+        --------
+        >>> from scaling_laws.laws.published import HOFFMANN_2022
+        >>> table = Planner(HOFFMANN_2022).marginal(params=7e10, tokens=1.4e12)
+        >>> table.gain.round(5).to_dict()
+        {'params': 0.00028, 'tokens': 0.00045}
+        """
+        source = get_source(self.source, self.target)
+        measures = Measures(get_cost(self.cost), self.hardware)
+        return marginal_values(source, measures, {**self.fixed, **at}, self.level)
+
+    def trade_off(self, quantity: str, values: ArrayLike, **budget: float) -> pd.DataFrame:
+        """What it costs to hold a quantity at other values than the best.
+
+        The isoFLOP curve of a law, the overhead of training a smaller model for longer, the price
+        of a learning rate that misses its optimum.
+
+        Parameters
+        ----------
+        quantity : str
+            A quantity the plan is free to choose.
+        values : array_like
+            To hold it at; everything else is chosen again each time.
+        **budget : float
+            As `for_budget`.
+
+        Returns
+        -------
+        DataFrame
+            One row a value. ``excess``: loss of the target against the best plan of the budget.
+            ``overhead``: how much more has to be spent to reach that best plan's target, as a
+            fraction; infinite where nothing reaches it. With a fit, ``excess_low`` and
+            ``excess_high``.
+
+        Raises
+        ------
+        PlanError
+            As `for_budget`; or the quantity is not free.
+
+        References
+        ----------
+        de Vries (2023), "Go smol or go home": the overhead of smaller models.
+
+        Examples
+        --------
+        Half the size takes a fifth more compute:
+
+        >>> from scaling_laws.laws.published import HOFFMANN_2022_FULL
+        >>> planner = Planner(HOFFMANN_2022_FULL)
+        >>> best = planner.for_budget(flops=1e23).best["params"]
+        >>> table = planner.trade_off("params", [0.5 * best], flops=1e23)
+        >>> table.overhead.round(2).tolist()
+        [0.21]
+        """
+        source = get_source(self.source, self.target)
+        _, answers, (task, *_) = posed(self._options(source), "trade_off", budget)
+        if quantity not in task.space.free:
+            raise PlanError(
+                f"trade_off: '{quantity}' is not free to choose; free are {tuple(task.space.free)}."
+            )
+        held = asked("trade_off", {quantity: np.atleast_1d(np.asarray(values))}, {})
+        return trade_off_table(answers, task, quantity, held.rows[quantity], self.level)
+
+    def regret(self, plan: Plan | Mapping[str, float], **budget: float) -> pd.DataFrame:
+        """How much worse a plan is than the best that each draw, and each law, would choose.
+
+        Parameters
+        ----------
+        plan : Plan or mapping
+            A plan, or a value for every input of the law.
+        **budget : float
+            As `for_budget`: what the alternatives may spend.
+
+        Returns
+        -------
+        DataFrame
+            Index ``law``: all draws together, then those of each law of a `Selection`. ``mean``,
+            ``median`` and ``high`` (the end of the interval) of the regret, in the unit of the
+            target.
+
+        Raises
+        ------
+        PlanError
+            As `for_budget`; or the planner has a bare law, which has no draws.
+
+        Examples
+        --------
+        >>> import scaling_laws as sl
+        >>> fit = sl.fit(sl.load_dataset("tiny_lm"), "chinchilla", draws=100)
+        >>> planner = sl.Planner(fit)
+        >>> plan = planner.for_budget(flops=1e14)
+        >>> bool(planner.regret(plan, flops=1e14).loc["all", "mean"] < 0.01)
+        True
+        """
+        source = get_source(self.source, self.target)
+        if source.draws is None:
+            raise PlanError("regret: a bare law has no draws to differ. Give the planner a fit.")
+        _, answers, (task, *_) = posed(self._options(source), "regret", budget)
+        values = plan.best if isinstance(plan, Plan) else plan
+        missing = [n for n in source.law.inputs if n not in values]
+        if missing:
+            raise PlanError(f"regret: the plan lacks {missing}. Give every input of the law.")
+        return regret_table(answers, task, values, self.level)
 
     @property
     def _kappa(self) -> float:
