@@ -53,12 +53,43 @@ if TYPE_CHECKING:
     from scaling_laws.measurement.subsets import subsets as subsets
     from scaling_laws.measurement.sweep import grid as grid
     from scaling_laws.measurement.sweep import sweep as sweep
+    from scaling_laws.planning.accelerators import get_accelerator as get_accelerator
+    from scaling_laws.planning.accelerators import list_accelerators as list_accelerators
+    from scaling_laws.planning.architecture import Transformer as Transformer
+    from scaling_laws.planning.baseline import Baseline as Baseline
+    from scaling_laws.planning.baseline import constant_exponent as constant_exponent
     from scaling_laws.planning.comparing import Comparison as Comparison
     from scaling_laws.planning.comparing import compare as compare
+    from scaling_laws.planning.cost import Cost as Cost
+    from scaling_laws.planning.cost import FittedCost as FittedCost
+    from scaling_laws.planning.cost import FunctionCost as FunctionCost
+    from scaling_laws.planning.cost import LifetimeCost as LifetimeCost
+    from scaling_laws.planning.cost import ProductCost as ProductCost
+    from scaling_laws.planning.counting import count_notes as count_notes
+    from scaling_laws.planning.counting import with_embeddings as with_embeddings
+    from scaling_laws.planning.counting import without_embeddings as without_embeddings
+    from scaling_laws.planning.critical_batch import CriticalBatch as CriticalBatch
+    from scaling_laws.planning.critical_batch import fit_critical_batch as fit_critical_batch
+    from scaling_laws.planning.envelope import Envelope as Envelope
+    from scaling_laws.planning.envelope import fit_envelope as fit_envelope
     from scaling_laws.planning.factors import Factors as Factors
     from scaling_laws.planning.factors import factors as factors
+    from scaling_laws.planning.hardware import Hardware as Hardware
+    from scaling_laws.planning.hardware import serving_weight as serving_weight
+    from scaling_laws.planning.isoflop import IsoFLOP as IsoFLOP
+    from scaling_laws.planning.isoflop import fit_isoflop as fit_isoflop
+    from scaling_laws.planning.isoflop import near_minima as near_minima
+    from scaling_laws.planning.isoflop_bias import parabola_bias as parabola_bias
+    from scaling_laws.planning.isoflop_grid import isoflop_grid as isoflop_grid
+    from scaling_laws.planning.limits import Limit as Limit
+    from scaling_laws.planning.memory import activation_bytes as activation_bytes
+    from scaling_laws.planning.memory import serving_bytes as serving_bytes
+    from scaling_laws.planning.memory import training_bytes as training_bytes
     from scaling_laws.planning.planner import Plan as Plan
     from scaling_laws.planning.planner import Planner as Planner
+    from scaling_laws.planning.shapes import ArchitectureCost as ArchitectureCost
+    from scaling_laws.planning.shapes import ShapeRule as ShapeRule
+    from scaling_laws.planning.utilization import fit_utilization as fit_utilization
     from scaling_laws.quantities import training_flops as training_flops
     from scaling_laws.reporting import report as report
     from scaling_laws.solving.objective import Huber as Huber
@@ -103,6 +134,37 @@ _HOME = {
     "compare": "scaling_laws.planning.comparing",
     "Factors": "scaling_laws.planning.factors",
     "factors": "scaling_laws.planning.factors",
+    "Limit": "scaling_laws.planning.limits",
+    "Hardware": "scaling_laws.planning.hardware",
+    "serving_weight": "scaling_laws.planning.hardware",
+    "get_accelerator": "scaling_laws.planning.accelerators",
+    "list_accelerators": "scaling_laws.planning.accelerators",
+    "fit_utilization": "scaling_laws.planning.utilization",
+    "Cost": "scaling_laws.planning.cost",
+    "ProductCost": "scaling_laws.planning.cost",
+    "FunctionCost": "scaling_laws.planning.cost",
+    "LifetimeCost": "scaling_laws.planning.cost",
+    "FittedCost": "scaling_laws.planning.cost",
+    "ArchitectureCost": "scaling_laws.planning.shapes",
+    "ShapeRule": "scaling_laws.planning.shapes",
+    "Transformer": "scaling_laws.planning.architecture",
+    "training_bytes": "scaling_laws.planning.memory",
+    "serving_bytes": "scaling_laws.planning.memory",
+    "activation_bytes": "scaling_laws.planning.memory",
+    "CriticalBatch": "scaling_laws.planning.critical_batch",
+    "fit_critical_batch": "scaling_laws.planning.critical_batch",
+    "count_notes": "scaling_laws.planning.counting",
+    "with_embeddings": "scaling_laws.planning.counting",
+    "without_embeddings": "scaling_laws.planning.counting",
+    "fit_isoflop": "scaling_laws.planning.isoflop",
+    "IsoFLOP": "scaling_laws.planning.isoflop",
+    "near_minima": "scaling_laws.planning.isoflop",
+    "parabola_bias": "scaling_laws.planning.isoflop_bias",
+    "isoflop_grid": "scaling_laws.planning.isoflop_grid",
+    "fit_envelope": "scaling_laws.planning.envelope",
+    "Envelope": "scaling_laws.planning.envelope",
+    "constant_exponent": "scaling_laws.planning.baseline",
+    "Baseline": "scaling_laws.planning.baseline",
     "Plan": "scaling_laws.planning.planner",
     "Planner": "scaling_laws.planning.planner",
     "training_flops": "scaling_laws.quantities",

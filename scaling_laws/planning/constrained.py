@@ -159,6 +159,7 @@ class Answers:
 
     def one(self, question: str, given: Mapping[str, float], task: Task) -> Plan:
         """Plan for one solved task."""
+        task = replace(task, steady=task.is_steady())
         point = self.solved(task, draws=False)
         feasible = bool(point.feasible[0])
         best = self._described(task, point, 0)
@@ -173,10 +174,12 @@ class Answers:
             if feasible:
                 low, high = self._interval(task, drawn, best)
         if task.wanted is not None:
-            limit = self._reachable(task)
+            exact = self.options.confidence is None or not feasible  # else it takes too long
+            limit = self._reachable(task) if exact else None
             shares = None if share is None else np.array([share])
             notes += reach_notes(
-                self.source.target, np.array([task.wanted]), np.array([limit]),
+                self.source.target, np.array([task.wanted]),
+                np.array([np.nan if limit is None else limit]),
                 np.array([feasible]), shares, self.source.higher,
                 (*task.space.held, *dict.fromkeys(b.name for b in task.bounds)),
             )  # fmt: skip

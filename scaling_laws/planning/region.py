@@ -15,7 +15,7 @@ _CLOSE = 1e-13
 _SLACK = 1e-12  # beyond a bound, in logarithms, that still counts as inside
 
 
-def root(excess: Callable[[Array], Array], low: Array, high: Array) -> Array:
+def root(excess: Callable[[Array], Array], low: Array, high: Array, close: float = _CLOSE) -> Array:
     """Zero between two points of different sign: false position, halved where it lags.
 
     Parameters
@@ -24,6 +24,8 @@ def root(excess: Callable[[Array], Array], low: Array, high: Array) -> Array:
         Continuous; nearly linear functions take a step or two.
     low, high : ndarray
         Both finite. Where the signs agree, the result means nothing.
+    close : float
+        Excess, or relative width, that is small enough.
     """
     a, b = low, high
     at_a, at_b = excess(a), excess(b)
@@ -37,7 +39,7 @@ def root(excess: Callable[[Array], Array], low: Array, high: Array) -> Array:
         same = np.sign(at_x) == np.sign(at_b)
         a, at_a = np.where(same, a, b), np.where(same, 0.5 * at_a, at_b)
         b, at_b = x, at_x
-        done = (np.abs(at_b) < _CLOSE) | (np.abs(b - a) < _CLOSE * (1.0 + np.abs(b)))
+        done = (np.abs(at_b) < close) | (np.abs(b - a) < close * (1.0 + np.abs(b)))
         if done.all():
             break
     return np.asarray(x)

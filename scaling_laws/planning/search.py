@@ -18,6 +18,8 @@ Objective = Callable[[list[Array]], Array]
 _GOLDEN = (5**0.5 - 1) / 2
 _GRID = 97
 _STEPS = 44
+_FINE = 17  # points of a grid that is a zoom of the last
+_ZOOMS = 10
 _SCATTER = 1024
 _SIMPLEX_ROUNDS = 90  # for each dimension
 _RESTARTS = 3
@@ -38,7 +40,9 @@ class Minimum:
     value: Array
 
 
-def minimise(objective: Objective, box: Sequence[tuple[float, float]]) -> Minimum:
+def minimise(
+    objective: Objective, box: Sequence[tuple[float, float]], *, grid: int = _GRID
+) -> Minimum:
     """Least value of every function in the box.
 
     Parameters
@@ -47,22 +51,26 @@ def minimise(objective: Objective, box: Sequence[tuple[float, float]]) -> Minimu
         Evaluated at all functions at once.
     box : sequence of pair of float
         Smallest and largest number of each dimension; none at all evaluates the functions once.
+    grid : int, default 97
+        Points along a line that tell where the minimum is, roughly.
     """
     if not box:
         return Minimum([], objective([]))
     if len(box) == 1:
-        return _along_line(objective, *box[0])
+        return _along_line(objective, *box[0], grid)
     return _by_simplex(objective, np.array(box, dtype=float))
 
 
-def _along_line(objective: Objective, low: float, high: float) -> Minimum:
-    """Grid, then golden section between the neighbours of its best point."""
-    grid = np.linspace(low, high, _GRID)
+def _along_line(objective: Objective, low: float, high: float, count: int) -> Minimum:
+    """Grid, then a search between the neighbours of its best point."""
+    grid = np.linspace(low, high, count)
     values = objective([grid[None]])
     best = values.argmin(axis=1)
-    spacing = (high - low) / (_GRID - 1)
+    spacing = (high - low) / (count - 1)
     a = (low + spacing * np.maximum(best - 1, 0))[:, None]
     b = (low + spacing * np.minimum(best + 1, _GRID - 1))[:, None]
+    if len(values) == 1:
+        return _zoomed(objective, float(a[0, 0]), float(b[0, 0]))
     x, y = b - _GOLDEN * (b - a), a + _GOLDEN * (b - a)
     at_x, at_y = objective([x]), objective([y])
     for _ in range(_STEPS):
@@ -81,6 +89,16 @@ def _along_line(objective: Objective, low: float, high: float) -> Minimum:
     return Minimum(
         [np.take_along_axis(points, least, axis=1)], np.take_along_axis(values, least, axis=1)
     )
+
+
+def _zoomed(objective: Objective, low: float, high: float) -> Minimum:
+    """Ever finer grids of one function: few calls, many points each."""
+    for _ in range(_ZOOMS):
+        grid = np.linspace(low, high, _FINE)
+        values = objective([grid[None]])[0]
+        best = int(values.argmin())
+        low, high = grid[max(best - 1, 0)], grid[min(best + 1, _FINE - 1)]
+    return Minimum([grid[best : best + 1, None]], values[best : best + 1, None])
 
 
 def _by_simplex(objective: Objective, box: Array) -> Minimum:

@@ -17,8 +17,9 @@ from scaling_laws.planning.space import Space
 _OUTSIDE = 1e9  # value of plans that break a bound; it grows with how far they are out
 _SCAN = 4001
 _INNER = 33
-_GOLDEN = (5**0.5 - 1) / 2
-_GOLDEN_STEPS = 36
+_FINE = 17
+_ZOOMS = 7
+_LOOSE = 1e-10  # how closely quantiles of draws are met
 _EVEN = 1e-9
 
 
@@ -60,6 +61,8 @@ class Task:
     confidence : float, optional
         Probability with which values are reached, by the source's own interval of one run;
         None goes by the coefficients.
+    steady : bool, optional
+        Whether more of the filler never harms; None finds out each time.
     """
 
     source: Source
@@ -69,6 +72,7 @@ class Task:
     spend: str | None = None
     wanted: float | None = None
     confidence: float | None = None
+    steady: bool | None = None
 
     @property
     def region(self) -> Region:
@@ -77,13 +81,14 @@ class Task:
 
     def solve(self, *, draws: bool = False, space: Space | None = None) -> Solution:
         """Best plan of the point law, or of every draw."""
-        task = self if space is None else replace(self, space=space)
+        task = self if space is None else replace(self, space=space, steady=None)
         coef = task.source.coef(draws)
         box = task.space.box
         if len(box) == 1:
             box = [task._narrowed(box[0])]
-        steady = task._steady()
-        found = minimise(lambda at: task._at(at, coef, steady)[0], box)
+        steady = task.is_steady()
+        grid = {} if self.confidence is None else {"grid": _INNER}
+        found = minimise(lambda at: task._at(at, coef, steady)[0], box, **grid)
         return task._solution(found, coef, steady)
 
     def relaxed(self, factor: float, names: Sequence[str]) -> Task:
@@ -96,7 +101,7 @@ class Task:
 
     def profile(self, at: Array) -> Array:
         """Objective of the point law along the only searched coordinate."""
-        return np.asarray(self._at([at[None]], self.source.coef(False), self._steady())[0][0])
+        return np.asarray(self._at([at[None]], self.source.coef(False), self.is_steady())[0][0])
 
     def _narrowed(self, box: tuple[float, float]) -> tuple[float, float]:
         """Part of the range outside which no plan is allowed, whatever the law."""
@@ -165,47 +170,61 @@ class Task:
         self, values: Values, low: Array, high: Array, coef: tuple[Array, ...]
     ) -> tuple[Array, Array]:
         """Best filler between two, for laws that more of it may harm."""
-        share = np.linspace(0.0, 1.0, _INNER)
-        tried = [self._signed(values, low + s * (high - low), coef) for s in share]
-        best = np.argmin(tried, axis=0)
-        width = (high - low) / (_INNER - 1)
-        a, b = low + width * np.maximum(best - 1, 0), low + width * np.minimum(best + 1, _INNER - 1)
-        for _ in range(_GOLDEN_STEPS):
-            x, y = b - _GOLDEN * (b - a), a + _GOLDEN * (b - a)
-            lower = self._signed(values, x, coef) < self._signed(values, y, coef)
-            a, b = np.where(lower, a, x), np.where(lower, y, b)
-        ends = [0.5 * (a + b), np.broadcast_to(high, a.shape), np.broadcast_to(low, a.shape)]
-        heights = [self._signed(values, w, coef) for w in ends]
-        least = np.argmin(heights, axis=0)
-        return np.choose(least, ends), np.min(heights, axis=0)
+        a, b = np.broadcast_arrays(low, high, np.empty((len(coef[0]), 1)))[:2]
+        best = b
+        for turn in range(1 + _ZOOMS):
+            share = np.linspace(0.0, 1.0, _FINE if turn else _INNER)
+            at = a + (b - a) * share[:, None, None]
+            heights = self._stack(values, at, coef)
+            least = heights.argmin(axis=0)[None]
+            best = np.take_along_axis(at, least, axis=0)[0]
+            width = (b - a) / (len(share) - 1)
+            a, b = np.maximum(best - width, a), np.minimum(best + width, b)
+        return best, np.take_along_axis(heights, least, axis=0)[0]
+
+    def _stack(self, values: Values, at: Array, coef: tuple[Array, ...]) -> Array:
+        """Signed target for several fillers ``(s, draws, points)``, in one call for one law."""
+        if at.shape[1] > 1:
+            return np.array([self._signed(values, w, coef) for w in at])
+        flat = at[:, 0]  # (s, points)
+        tiled = {n: np.broadcast_to(v, flat.shape).reshape(1, -1) for n, v in values.items()}
+        return self._signed(tiled, flat.reshape(1, -1), coef).reshape(at.shape)
 
     def _needed(
         self, values: Values, low: Array, high: Array, coef: tuple[Array, ...], steady: bool
     ) -> tuple[Array, Array]:
         """Least filler that reaches the target, and how far the best falls short, if it does."""
         wanted = float(self.wanted or 0.0) * (-1.0 if self.source.higher else 1.0)
-        top = high
-        if not steady and self.space.filler is not None:
-            top = self._inner(values, low, high, coef)[0]
-        best = self._signed(values, top, coef) - wanted
-        shape = best.shape
+        if steady or self.space.filler is None:
+            low, high = np.broadcast_arrays(low, high)
+            ends = np.stack([low, high])
+        else:  # the first of several steps on which the target is reached
+            ends = low + (high - low) * np.linspace(0.0, 1.0, _INNER)[:, None, None]
+        ends = np.broadcast_to(ends, (len(ends), len(coef[0]), ends.shape[-1]))
+        over = self._stack(values, ends, coef) - wanted
+        best = over.min(axis=0)
         short = np.where(best > _EVEN * abs(wanted), np.maximum(best, 1e-9), 0.0)
         if self.space.filler is None:
-            return np.broadcast_to(top, shape), short
-        bottom, top = np.broadcast_to(low, shape), np.broadcast_to(top, shape)
-        start = self._signed(values, bottom, coef) - wanted
+            return ends[-1], short
+        reached = over <= 0
+        first = np.where(reached.any(axis=0), reached.argmax(axis=0), over.argmin(axis=0))
+        before = np.maximum(first - 1, 0)[None]
+        top = np.take_along_axis(ends, first[None], axis=0)[0]
+        bottom = np.take_along_axis(ends, before, axis=0)[0]
+        start = np.take_along_axis(over, before, axis=0)[0]
         crossed = (start > 0) & (best <= 0)
 
         def excess(w: Array) -> Array:
             return self._signed(values, w, coef) - wanted
 
-        edge = root(excess, np.where(crossed, bottom, top), top)
-        return np.where(crossed, edge, np.where(start <= 0, bottom, top)), short
+        loose = {} if self.confidence is None else {"close": _LOOSE}
+        edge = root(excess, np.where(crossed, bottom, top), top, **loose)
+        return np.where(crossed, edge, top), short
 
-    def _steady(self) -> bool:
+    def is_steady(self) -> bool:
         """Whether more of the filler never harms, by the point law."""
-        if self.space.filler is None:
-            return True
+        if self.steady is not None or self.space.filler is None:
+            return self.steady is not False
         box = self.space.box
         rng = np.random.default_rng(0)
         at = [low + (high - low) * rng.random((1, 24)) for low, high in box]
