@@ -216,6 +216,18 @@ def test_sizes_that_can_be_built():
     assert plan.best["params"] % 128e6 == 0
 
 
+def test_plans_take_whole_steps():
+    step = 4e6 * 3
+    plan = sl.Planner(EPOCH, step_tokens=step).for_budget(flops=1e21)
+    assert plan.best["tokens"] % step == 0
+    assert 1e21 * (1 - 1e-3) < plan.best["flops"] <= 1e21 * (1 + 1e-12)
+    reached = sl.Planner(EPOCH, step_tokens=step).for_target(2.3)
+    assert reached.best["tokens"] % step == 0
+    assert reached.best["loss"] <= 2.3
+    with pytest.raises(sl.PlanError, match="step_tokens"):
+        sl.Planner(EPOCH, step_tokens=0)
+
+
 def test_enough_unique_tokens_change_nothing():
     """Acceptance test 26 of the field: repetition laws equal the plain law (arXiv:2305.16264)."""
     law = sl.published.MUENNIGHOFF_2023
@@ -322,3 +334,53 @@ def test_plans_are_data(fit):
     frame = plan.to_frame()
     assert frame.loc[0, "dollars"] == plan.best["dollars"]
     assert "binding; 1% more is worth" in str(plan)
+
+
+def test_several_searched_inputs_meet_the_first_order_condition():
+    """With compute the product of three inputs, all three gain alike from one percent more."""
+
+    def cost(params, tokens, width):
+        return 6.0 * params * tokens * width
+
+    family = sl.get_law("additive_power").bind(("params", "tokens", "width"))
+    law = family.with_coef(
+        {
+            "E": 1.7,
+            "A_params": 400.0,
+            "alpha_params": 0.34,
+            "A_tokens": 900.0,
+            "alpha_tokens": 0.3,
+            "A_width": 5.0,
+            "alpha_width": 0.5,
+        }
+    )
+    volume = FunctionCost("volume", ("params", "tokens", "width"), cost)
+    planner = sl.Planner(law, volume, ranges={"width": (1.0, 1e6)})
+    best = planner.for_budget(flops=1e24).best
+    assert best["params"] * best["tokens"] * best["width"] * 6 == pytest.approx(1e24, rel=1e-9)
+    gains = [
+        law.coef[f"alpha_{n}"] * law.coef[f"A_{n}"] * best[n] ** -law.coef[f"alpha_{n}"]
+        for n in ("params", "tokens", "width")
+    ]
+    assert gains == pytest.approx([gains[0]] * 3, rel=1e-4)
+    capped = sl.Planner(law, volume, ranges={"width": (1.0, 1e6)}, limits={"params": 1e9})
+    plan = capped.for_budget(flops=1e24)
+    assert plan.best["params"] == pytest.approx(1e9, rel=1e-6)
+    held = sl.Planner(law, volume, ranges={"width": (1.0, 1e6)}, fixed={"params": 1e9})
+    assert plan.best["loss"] == pytest.approx(held.for_budget(flops=1e24).best["loss"], rel=1e-9)
+
+
+@given(st.lists(st.floats(0.2, 3.0), min_size=3, max_size=5), st.floats(0.2, 0.8))
+@settings(max_examples=20, deadline=None, derandomize=True)
+def test_mixtures_of_any_number_of_domains_meet_their_closed_form(worth, gamma):
+    """Shares that maximise sum C r^g are proportional to C^(1 / (1 - g))."""
+    names = tuple(f"d{i}" for i in range(len(worth)))
+    coef = {"E": 1.5, "gamma": gamma, **{f"C_{n}": c for n, c in zip(names, worth, strict=True)}}
+    law = sl.get_law("mixture_inverse").bind(names).with_coef(coef)
+    best = sl.Planner(law, limits={"d0": 1.0}).for_budget().best
+    expected = np.array(worth) ** (1 / (1 - gamma))
+    expected /= expected.sum()
+    assert [best[n] for n in names] == pytest.approx(expected, rel=1e-3, abs=1e-5)
+    assert best["loss"] == pytest.approx(
+        float(law(**dict(zip(names, expected, strict=True)))), rel=1e-9
+    )

@@ -28,9 +28,9 @@ BASE = "constant exponent"
 class Surface:
     """Optima of a fitted law or selection, and its 2 % range relative to them."""
 
-    def __init__(self, source):
+    def __init__(self, source, anchor: bool = False):
         """Hold a planner of a fit or selection."""
-        self.planner = sl.Planner(source)
+        self.planner = sl.Planner(source, anchor=anchor)
 
     def __call__(self, log_c: float) -> float:
         """Ln of the best size."""
@@ -77,8 +77,11 @@ def methods(known: pd.DataFrame, select: bool) -> dict[str, Callable[[float], fl
         out["coupled, focus 1, near minima"] = Surface(
             sl.fit(near, "coupled", focus=1.0, **options)
         )
+        out["Planner(coupled fit)"] = Surface(sl.fit(runs, "coupled", focus=1.0, **options), True)
         if select:
-            out["selection"] = Surface(sl.select(runs, draws=20))
+            selection = sl.select(runs, draws=20)
+            out["selection"] = Surface(selection)
+            out["Planner(selection)"] = Surface(selection, True)
     return out
 
 
@@ -103,6 +106,9 @@ def score(
     spans = {}
     for name, plan in plans.items():
         named[name] = plan(at)
+        if name.startswith("Planner"):  # as the library plans, with everything at its default
+            spans[name] = plan.span(at)
+            continue
         named[f"{name}, shrunk"] = float(shrunk_optimum(named[name], plan(last), base, at))
         spans[name] = spans[f"{name}, shrunk"] = plan.span(at)
     rows = []

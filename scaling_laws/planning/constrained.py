@@ -37,6 +37,7 @@ class Options:
     fixed: Mapping[str, float]
     ranges: Mapping[str, tuple[float, float]]
     sizes: Any
+    step_tokens: float | None
     spend: str
     confidence: float | None
     level: float
@@ -169,7 +170,7 @@ class Answers:
         share, limit = None, None
         if self.source.draws is not None:
             own = replace(task, confidence=None)
-            drawn = self.solved(own, draws=True)
+            drawn = self.solved(own, draws=True, near=point)
             share = float(drawn.feasible.mean()) if task.wanted is not None else None
             if feasible:
                 low, high = self._interval(task, drawn, best)
@@ -223,17 +224,20 @@ class Answers:
         about |= {"hardware": options.hardware.name} if options.hardware else {}
         return about | ({"confidence": options.confidence} if options.confidence else {})
 
-    def solved(self, task: Task, *, draws: bool) -> Solution:
+    def solved(self, task: Task, *, draws: bool, near: Solution | None = None) -> Solution:
         """Solve a task, with sizes that can be built where they are given."""
-        return (
-            task.solve(draws=draws)
-            if self.sizes is None
-            else solve_sizes(task, self.sizes, draws=draws)
-        )
+        if self.sizes is None:
+            return task.solve(draws=draws, near=near)
+        return solve_sizes(task, self.sizes, draws=draws)
 
     def _described(self, task: Task, found: Solution, row: int) -> dict[str, float]:
         """Quantities, measures and the target of one plan."""
         values = {n: float(found.values[n][row]) for n in task.space.variables}
+        step = self.options.step_tokens
+        if step is not None and "tokens" in task.space.free:  # whole steps, within the budget
+            steps = values["tokens"] / step
+            whole = np.floor(steps + 1e-9) if task.wanted is None else np.ceil(steps - 1e-9)
+            values["tokens"] = float(step * max(whole, 1.0))
         out = dict(values)
         arrays = {n: np.asarray(v) for n, v in values.items()}
         for name in self.measures.names(task.space.variables):
@@ -276,7 +280,8 @@ class Answers:
         out = {}
         base = float(point.objective[0])
         for label in dict.fromkeys(b.label for b in task.bounds):
-            gain = float(self.solved(task.relaxed(_RELAXED, [label]), draws=False).objective[0])
+            wider = task.relaxed(_RELAXED, [label])
+            gain = float(self.solved(wider, draws=False, near=point).objective[0])
             worth = base - gain
             if worth > _SEEN * max(abs(base), 1.0):
                 out[label] = worth

@@ -10,6 +10,7 @@ import numpy as np
 
 from scaling_laws.errors import PlanError
 from scaling_laws.laws.family import Law
+from scaling_laws.planning.amounts import one
 from scaling_laws.planning.anchor import get_anchor
 from scaling_laws.planning.answer import Answerer, Pair, Surface
 from scaling_laws.planning.checks import Asked, asked, check_budget, check_options
@@ -60,6 +61,8 @@ class Planner:
     sizes : sequence of float or callable, optional
         Model sizes that can be built: a list, or ``sizes(params) -> size`` that returns one near
         ``params``, or None.
+    step_tokens : float, optional
+        Tokens of one optimiser step (batch size times sequence length): plans take whole steps.
     spend : {"flops", "seconds", "device_hours", "dollars"} or str, default "flops"
         What targets are reached with least of; a quantity of the plan will do.
     confidence : float, optional
@@ -121,6 +124,7 @@ class Planner:
     fixed: Mapping[str, float] = field(default_factory=dict)
     ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     sizes: Any = None
+    step_tokens: float | None = None
     spend: str = "flops"
     confidence: float | None = None
     anchor: bool = True
@@ -134,6 +138,8 @@ class Planner:
         get_source(self.source, self.target)
         check_confidence(self.confidence, self.source)
         get_sizes(self.sizes)
+        if self.step_tokens is not None:
+            one("Planner", "step_tokens", self.step_tokens, unit="tokens")
 
     def for_budget(
         self,
@@ -504,6 +510,7 @@ class Planner:
     def _plain(self, source: Source) -> bool:
         """Whether the question is one of params and tokens under 6ND alone, or of one input."""
         more = self.limits or self.fixed or self.ranges or self.sizes is not None
+        more = more or self.step_tokens is not None
         other = self.hardware is not None or self.confidence is not None or self.spend != "flops"
         known = source.joint or source.single is not None
         return not more and not other and known and isinstance(get_cost(self.cost), Cost)

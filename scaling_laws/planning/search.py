@@ -21,8 +21,12 @@ _STEPS = 44
 _FINE = 17  # points of a grid that is a zoom of the last
 _ZOOMS = 10
 _SCATTER = 1024
-_SIMPLEX_ROUNDS = 90  # for each dimension
-_RESTARTS = 3
+_SIMPLEX_ROUNDS = 60  # for each dimension
+_RESTARTS = 4
+_SETTLED = 1e-11
+_DIFFERENCE = 1e-3
+_NEWTON_ROUNDS = 40
+_DAMPINGS = (0.0, 1e-3, 1e-2, 0.1, 1.0, 10.0, 100.0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,14 +38,22 @@ class Minimum:
     at : list of ndarray (draws, 1)
         One a dimension.
     value : ndarray (draws, 1)
+    kinked : bool, default False
+        Whether a simplex found more than Newton's steps did.
     """
 
     at: list[Array]
     value: Array
+    kinked: bool = False
 
 
 def minimise(
-    objective: Objective, box: Sequence[tuple[float, float]], *, grid: int = _GRID
+    objective: Objective,
+    box: Sequence[tuple[float, float]],
+    *,
+    grid: int = _GRID,
+    start: Sequence[Array] | None = None,
+    smooth: bool = False,
 ) -> Minimum:
     """Least value of every function in the box.
 
@@ -53,12 +65,17 @@ def minimise(
         Smallest and largest number of each dimension; none at all evaluates the functions once.
     grid : int, default 97
         Points along a line that tell where the minimum is, roughly.
+    start : sequence of ndarray (1, 1), optional
+        Where to start from in several dimensions.
+    smooth : bool, default False
+        Whether Newton's steps will do there.
     """
     if not box:
         return Minimum([], objective([]))
     if len(box) == 1:
         return _along_line(objective, *box[0], grid)
-    return _by_simplex(objective, np.array(box, dtype=float))
+    near = None if start is None else np.concatenate(list(start), axis=1)
+    return _in_many(objective, np.array(box, dtype=float), near, smooth)
 
 
 def _along_line(objective: Objective, low: float, high: float, count: int) -> Minimum:
@@ -101,22 +118,82 @@ def _zoomed(objective: Objective, low: float, high: float) -> Minimum:
     return Minimum([grid[best : best + 1, None]], values[best : best + 1, None])
 
 
-def _by_simplex(objective: Objective, box: Array) -> Minimum:
-    """Scatter, then Nelder and Mead's simplex from the best point, started anew a few times."""
+def _in_many(objective: Objective, box: Array, start: Array | None, smooth: bool) -> Minimum:
+    """Newton's steps from a start or the best of many points; a simplex where there are kinks."""
+    if start is None:
+        start = _scattered(objective, box)
+    value = objective(_columns(start))[:, 0]
+    start = np.broadcast_to(start, (len(value), len(box)))
+    best, value = _newton(objective, start, value, box)
+    size, kinked = 0.1, False
+    for _ in range(0 if smooth else _RESTARTS):
+        before = value
+        best, value = _simplex(objective, best, value, box, size)
+        best, value = _newton(objective, best, value, box)
+        size *= 0.2
+        if np.all(before - value <= _SETTLED * np.abs(value)):
+            break  # nothing that a simplex finds and Newton does not
+        kinked = True
+    return Minimum(_columns(best), value[:, None], kinked)
+
+
+def _columns(points: Array) -> list[Array]:
+    return [points[:, d : d + 1] for d in range(points.shape[1])]
+
+
+def _scattered(objective: Objective, box: Array) -> Array:
+    """Best of many points that fill the box, for each function."""
     from scipy.stats import qmc
 
-    dimensions = len(box)
-    unit = qmc.Sobol(dimensions, scramble=True, seed=20220329).random(_SCATTER)
+    unit = qmc.Sobol(len(box), scramble=True, seed=20220329).random(_SCATTER)
+    spread = box[:, 0] + unit * (box[:, 1] - box[:, 0])
+    values = objective([spread[None, :, d] for d in range(len(box))])
+    return np.asarray(spread[values.argmin(axis=1)])
+
+
+def _newton(objective: Objective, start: Array, value: Array, box: Array) -> tuple[Array, Array]:
+    """Damped Newton steps on differences; of several dampings the best is taken."""
+    draws, m = start.shape
     span = box[:, 1] - box[:, 0]
-    spread = box[:, 0] + unit * span
-    values = objective([spread[None, :, d] for d in range(dimensions)])
-    best = spread[values.argmin(axis=1)]
-    value = values.min(axis=1)
-    size = 0.12
-    for _ in range(_RESTARTS):
-        best, value = _simplex(objective, best, value, box, size)
-        size *= 0.15
-    return Minimum([best[:, d : d + 1] for d in range(dimensions)], value[:, None])
+    pairs = [(i, j) for i in range(m) for j in range(i)]
+    unit = np.eye(m)
+    stencil = [*unit, *(-unit)]
+    stencil += [sign * (unit[i] + unit[j]) for i, j in pairs for sign in (1, -1)]
+    steps = np.array(stencil) * np.minimum(_DIFFERENCE * span, 1e-2)
+    h = np.minimum(_DIFFERENCE * span, 1e-2)
+    best = start
+    for _ in range(_NEWTON_ROUNDS):
+        inner = np.clip(best, box[:, 0] + h * 1.01, box[:, 1] - h * 1.01)
+        points = np.concatenate([inner[:, None], inner[:, None] + steps], axis=1)
+        seen = objective([points[..., d] for d in range(m)])
+        centre, plus, minus = seen[:, 0], seen[:, 1 : m + 1], seen[:, m + 1 : 2 * m + 1]
+        gradient = (plus - minus) / 2
+        hessian = np.zeros((draws, m, m))
+        hessian[:, range(m), range(m)] = plus + minus - 2 * centre[:, None]
+        for k, (i, j) in enumerate(pairs):
+            both = seen[:, 2 * m + 1 + 2 * k] + seen[:, 2 * m + 2 + 2 * k] - 2 * centre
+            mixed = 0.5 * (both - hessian[:, i, i] - hessian[:, j, j])
+            hessian[:, i, j] = hessian[:, j, i] = mixed
+        values, vectors = np.linalg.eigh(np.nan_to_num(hessian))
+        along = np.einsum("kij,ki->kj", vectors, np.nan_to_num(gradient))
+        top = np.maximum(np.abs(values).max(axis=1, keepdims=True), 1e-300)
+        tried = []
+        for damping in _DAMPINGS:
+            scaled = along / (np.maximum(np.abs(values), 1e-9 * top) + damping * top)
+            move = -h * np.einsum("kij,kj->ki", vectors, scaled)
+            move = np.clip(move, -0.1 * span, 0.1 * span)
+            tried.append(np.clip(inner + move, box[:, 0], box[:, 1]))
+        trials = np.stack(tried, axis=1)
+        reached = objective([trials[..., d] for d in range(m)])
+        least = reached.argmin(axis=1)
+        found = np.take_along_axis(reached, least[:, None], axis=1)[:, 0]
+        better = found < value
+        moved = np.where(better[:, None], trials[np.arange(draws), least], best)
+        done = np.all(np.abs(moved - best) <= 1e-9 * span)
+        best, value = moved, np.where(better, found, value)
+        if done:
+            break
+    return best, value
 
 
 def _simplex(

@@ -16,7 +16,7 @@ from scaling_laws.planning.space import Space
 
 _OUTSIDE = 1e9  # value of plans that break a bound; it grows with how far they are out
 _SCAN = 4001
-_INNER = 33
+_INNER = 25
 _FINE = 17
 _ZOOMS = 7
 _LOOSE = 1e-10  # how closely quantiles of draws are met
@@ -36,12 +36,18 @@ class Solution:
     feasible : ndarray of bool (draws,)
     miss : ndarray (draws,)
         How far outside the bounds the nearest plan is, as a logarithm.
+    at : tuple of ndarray (draws, 1)
+        Coordinates in the space that was searched.
+    kinked : bool, default False
+        As `search.Minimum`.
     """
 
     values: Values
     objective: Array
     feasible: Array
     miss: Array
+    at: tuple[Array, ...] = ()
+    kinked: bool = False
 
 
 @dataclass(frozen=True)
@@ -79,16 +85,29 @@ class Task:
         """Plans that honour every bound."""
         return Region(self.bounds, self.space.filler, self.space.filler_box)
 
-    def solve(self, *, draws: bool = False, space: Space | None = None) -> Solution:
-        """Best plan of the point law, or of every draw."""
+    def solve(
+        self,
+        *,
+        draws: bool = False,
+        space: Space | None = None,
+        near: Solution | None = None,
+    ) -> Solution:
+        """Best plan of the point law, or of every draw, perhaps near one that is known."""
         task = self if space is None else replace(self, space=space, steady=None)
         coef = task.source.coef(draws)
         box = task.space.box
         if len(box) == 1:
             box = [task._narrowed(box[0])]
         steady = task.is_steady()
+        if draws and near is None and len(box) > 1:
+            near = task.solve()
+        known = near is not None and len(near.at) == len(box) > 1
+        start = near.at if near is not None and known else None
+        smooth = near is not None and known and not near.kinked
         grid = {} if self.confidence is None else {"grid": _INNER}
-        found = minimise(lambda at: task._at(at, coef, steady)[0], box, **grid)
+        found = minimise(
+            lambda at: task._at(at, coef, steady)[0], box, start=start, smooth=smooth, **grid
+        )
         return task._solution(found, coef, steady)
 
     def relaxed(self, factor: float, names: Sequence[str]) -> Task:
@@ -178,6 +197,8 @@ class Task:
             heights = self._stack(values, at, coef)
             least = heights.argmin(axis=0)[None]
             best = np.take_along_axis(at, least, axis=0)[0]
+            if not turn and (least == len(share) - 1).all():
+                break
             width = (b - a) / (len(share) - 1)
             a, b = np.maximum(best - width, a), np.minimum(best + width, b)
         return best, np.take_along_axis(heights, least, axis=0)[0]
@@ -245,4 +266,5 @@ class Task:
         count = len(coef[0])
         values = {n: np.broadcast_to(v, (count, 1))[:, 0] for n, v in full.items()}
         miss = np.broadcast_to(miss, (count, 1))[:, 0]
-        return Solution(values, np.broadcast_to(objective, (count, 1))[:, 0], miss == 0, miss)
+        value = np.broadcast_to(objective, (count, 1))[:, 0]
+        return Solution(values, value, miss == 0, miss, tuple(found.at), found.kinked)
