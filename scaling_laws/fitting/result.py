@@ -27,8 +27,11 @@ if TYPE_CHECKING:
 
     from scaling_laws.fitting.fitter import Fitter
     from scaling_laws.fitting.groups import GroupedFit
+    from scaling_laws.fitting.selected_groups import GroupedSelection
+    from scaling_laws.fitting.selection import Selection
 
 FORMAT_VERSION = 2
+_KINDS = ("Fit", "GroupedFit", "Selection", "GroupedSelection")
 _ROWS_KEPT = 100_000
 
 
@@ -268,27 +271,27 @@ class Fit(Predicts):
             "version": __version__,
             "law": self.law.to_dict(),
             "target": self.target,
-            "options": {n: _plain(v) for n, v in options.items()},
+            "options": {n: plain(v) for n, v in options.items()},
             "predictive": {
-                "coef": _plain(p.coef),
-                "z_law": _plain(p.z_law),
-                "z_run": _plain(p.z_run),
-                "noise": _plain(p.noise),
+                "coef": plain(p.coef),
+                "z_law": plain(p.z_law),
+                "z_run": plain(p.z_run),
+                "noise": plain(p.noise),
                 "residual": p.residual,
                 "bounds": list(p.bounds),
                 "law_error": None if p.law_error is None else asdict(p.law_error),
                 "trend": None if p.trend is None else asdict(p.trend),
             },
-            "covariance": _plain(self.covariance),
+            "covariance": plain(self.covariance),
             "at_bound": list(self.at_bound),
             "objective": self.objective,
-            "delta": _plain(self.delta),
-            "residuals": _plain(self.residuals),
+            "delta": plain(self.delta),
+            "residuals": plain(self.residuals),
             "ranges": {n: list(r) for n, r in self.ranges.items()},
             "digest": self.digest,
             "starts": [self.starts_agreeing, self.starts],
             "notes": [n.to_dict() for n in self.notes],
-            "runs": _runs_to_dict(self.runs) if keep and self.runs is not None else None,
+            "runs": runs_to_dict(self.runs) if keep and self.runs is not None else None,
         }
 
     def save(self, path: str | os.PathLike[str], *, rows: bool | None = None) -> None:
@@ -321,8 +324,10 @@ def write_json(path: str | os.PathLike[str], content: Mapping[str, Any]) -> None
     scratch.replace(target)
 
 
-def load(path: str | os.PathLike[str]) -> Fit | GroupedFit:
-    """Read a fit that `Fit.save` or `GroupedFit.save` wrote.
+def load(
+    path: str | os.PathLike[str],
+) -> Fit | GroupedFit | Selection | GroupedSelection:
+    """Read what the ``save`` of a fit, a selection, or one of groups wrote.
 
     Parameters
     ----------
@@ -330,7 +335,7 @@ def load(path: str | os.PathLike[str]) -> Fit | GroupedFit:
 
     Returns
     -------
-    Fit or GroupedFit
+    Fit, GroupedFit, Selection or GroupedSelection
         What was saved.
 
     Raises
@@ -358,7 +363,7 @@ def load(path: str | os.PathLike[str]) -> Fit | GroupedFit:
         raise DataError(f"there is no file {file.name} in {file.parent}.") from None
     except (OSError, ValueError):
         raise DataError(not_a_fit) from None
-    if not isinstance(data, dict) or data.get("kind") not in ("Fit", "GroupedFit"):
+    if not isinstance(data, dict) or data.get("kind") not in _KINDS:
         raise DataError(not_a_fit)
     if data.get("format", 0) > FORMAT_VERSION:
         raise DataError(
@@ -366,13 +371,21 @@ def load(path: str | os.PathLike[str]) -> Fit | GroupedFit:
             f"this version reads up to format {FORMAT_VERSION}. Upgrade scaling_laws."
         )
     try:
-        if data["kind"] == "GroupedFit":
-            from scaling_laws.fitting.groups import grouped_from_dict
-
-            return grouped_from_dict(data)
-        return fit_from_dict(data)
+        return _restored(data)
     except (KeyError, TypeError, IndexError) as error:
         raise DataError(f"{file.name} is damaged ({type(error).__name__}: {error}).") from None
+
+
+def _restored(data: Mapping[str, Any]) -> Fit | GroupedFit | Selection | GroupedSelection:
+    from scaling_laws.fitting import groups, saved_selections
+
+    if data["kind"] == "GroupedFit":
+        return groups.grouped_from_dict(data)
+    if data["kind"] == "Selection":
+        return saved_selections.selection_from_dict(data)
+    if data["kind"] == "GroupedSelection":
+        return saved_selections.grouped_selection_from_dict(data)
+    return fit_from_dict(data)
 
 
 def fit_from_dict(data: Mapping[str, Any]) -> Fit:
@@ -380,24 +393,15 @@ def fit_from_dict(data: Mapping[str, Any]) -> Fit:
     from scaling_laws.fitting.fitter import Fitter
 
     law = law_from_dict(data["law"])
-    options: dict[str, Any] = dict(data["options"])
-    robust = options["robust"]
-    options["robust"] = None if robust is None else Huber(**robust)
-    for name in ("bounds", "ties", "priors"):
-        pairs = options[name].items()
-        options[name] = {k: tuple(v) if isinstance(v, list) else v for k, v in pairs}
-    options["bounds"] = {
-        k: (-np.inf if low is None else low, np.inf if high is None else high)
-        for k, (low, high) in options["bounds"].items()
-    }
+    options = options_from_dict(data["options"])
     p = data["predictive"]
     count = len(law.values)
     predictive = Predictive(
         family=law.family,
         values=np.array(law.values),
-        coef=_array(p["coef"]).reshape(-1, count),
-        z_law=_array(p["z_law"]),
-        z_run=_array(p["z_run"]),
+        coef=array_of(p["coef"]).reshape(-1, count),
+        z_law=array_of(p["z_law"]),
+        z_run=array_of(p["z_run"]),
         noise=float("nan") if p["noise"] is None else float(p["noise"]),
         residual=p["residual"],
         bounds=(float(p["bounds"][0]), float(p["bounds"][1])),
@@ -409,18 +413,32 @@ def fit_from_dict(data: Mapping[str, Any]) -> Fit:
         target=data["target"],
         fitter=Fitter(**options),
         predictive=predictive,
-        covariance=_array(data["covariance"]).reshape(count, count),
+        covariance=array_of(data["covariance"]).reshape(count, count),
         at_bound=tuple(data["at_bound"]),
         objective=float(data["objective"]),
         delta=float("inf") if data["delta"] is None else float(data["delta"]),
-        residuals=_array(data["residuals"]),
-        runs=None if data["runs"] is None else _runs_from_dict(data["runs"]),
+        residuals=array_of(data["residuals"]),
+        runs=None if data["runs"] is None else runs_from_dict(data["runs"]),
         ranges={n: (float(r[0]), float(r[1])) for n, r in data["ranges"].items()},
         digest=data["digest"],
         starts=int(data["starts"][1]),
         starts_agreeing=int(data["starts"][0]),
         notes=tuple(Note(**n) for n in data["notes"]),
     )
+
+
+def options_from_dict(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Restore the options of a fitter or selector."""
+    options = dict(data)
+    options["robust"] = None if options["robust"] is None else Huber(**options["robust"])
+    for name in ("bounds", "ties", "priors"):
+        pairs = options[name].items()
+        options[name] = {k: tuple(v) if isinstance(v, list) else v for k, v in pairs}
+    options["bounds"] = {
+        k: (-np.inf if low is None else low, np.inf if high is None else high)
+        for k, (low, high) in options["bounds"].items()
+    }
+    return options
 
 
 def law_error_from_dict(data: Mapping[str, Any] | None) -> LawError | None:
@@ -431,14 +449,14 @@ def law_error_from_dict(data: Mapping[str, Any] | None) -> LawError | None:
     return LawError({n: float(v) for n, v in data["rates"].items()}, spans)
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """JSON-ready copy: arrays as lists, numbers that are not finite as None."""
     if isinstance(value, np.ndarray):
-        return [_plain(v) for v in value.tolist()]
+        return [plain(v) for v in value.tolist()]
     if isinstance(value, Mapping):
-        return {str(k): _plain(v) for k, v in value.items()}
+        return {str(k): plain(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(v) for v in value]
+        return [plain(v) for v in value]
     if isinstance(value, np.generic):
         value = value.item()
     if isinstance(value, float) and not np.isfinite(value):
@@ -446,32 +464,35 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _array(values: Any) -> Array:
+def array_of(values: Any) -> Array:
+    """Floats of a JSON list; None becomes NaN."""
     return np.array(values, dtype=object).astype(float)
 
 
-def _runs_to_dict(runs: Runs) -> dict[str, Any]:
+def runs_to_dict(runs: Runs) -> dict[str, Any]:
+    """Return rows as a JSON-ready mapping."""
     return {
         "inputs": list(runs.inputs),
         "target": runs.target,
-        "x": _plain(list(runs.x)),
-        "y": _plain(runs.y),
-        "weights": _plain(runs.weights),
+        "x": plain(list(runs.x)),
+        "y": plain(runs.y),
+        "weights": plain(runs.weights),
         "clusters": [int(c) for c in runs.clusters],
-        "index": [i if isinstance(i, int | str) else str(i) for i in _plain(list(runs.index))],
-        "flops": None if runs.flops is None else _plain(runs.flops),
+        "index": [i if isinstance(i, int | str) else str(i) for i in plain(list(runs.index))],
+        "flops": None if runs.flops is None else plain(runs.flops),
     }
 
 
-def _runs_from_dict(data: Mapping[str, Any]) -> Runs:
+def runs_from_dict(data: Mapping[str, Any]) -> Runs:
+    """Restore rows from `runs_to_dict`."""
     return Runs(
         inputs=tuple(data["inputs"]),
         target=data["target"],
-        x=tuple(_array(v) for v in data["x"]),
-        y=_array(data["y"]),
-        weights=_array(data["weights"]),
+        x=tuple(array_of(v) for v in data["x"]),
+        y=array_of(data["y"]),
+        weights=array_of(data["weights"]),
         clusters=np.array(data["clusters"], dtype=np.uint64),
         index=tuple(data["index"]),
-        flops=None if data["flops"] is None else _array(data["flops"]),
+        flops=None if data["flops"] is None else array_of(data["flops"]),
         notes=(),
     )

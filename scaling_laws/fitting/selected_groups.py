@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -11,6 +12,7 @@ from scaling_laws.data.runs import Runs
 from scaling_laws.errors import DataError, FitError
 from scaling_laws.fitting import text
 from scaling_laws.fitting.groups import ByGroup
+from scaling_laws.fitting.result import write_json
 from scaling_laws.fitting.selection import Selection, Selector, select_tried, try_all
 from scaling_laws.inference.borrowing import borrowed
 from scaling_laws.inference.trials import Trial, make_cuts, run_trial
@@ -73,6 +75,17 @@ class GroupedSelection(ByGroup[Selection]):
         table = pd.DataFrame([s.weights for s in self.selections], index=index).fillna(0.0)
         return table[sorted(table.columns)]
 
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write all groups to one JSON file, atomically; `scaling_laws.load` reads it.
+
+        Parameters
+        ----------
+        path : path
+        """
+        from scaling_laws.fitting.saved_selections import grouped_selection_to_dict
+
+        write_json(path, grouped_selection_to_dict(self))
+
     def __str__(self) -> str:
         return text.selections_text(self)
 
@@ -110,10 +123,17 @@ def select_groups(
         select_tried(runs, families, selector, along, *found, pooled)
         for runs, found in zip(parts.values(), tried, strict=True)
     )
-    turned = _Turned(parts, families, selector, group, {})
-    labels = tuple(parts)
-    selections = tuple(replace(s, _again=partial(turned.of, i)) for i, s in enumerate(selections))
-    return GroupedSelection(group, labels, selections)
+    return with_siblings(group, tuple(parts), selections)
+
+
+def with_siblings(
+    group: str, labels: tuple[Hashable, ...], selections: Sequence[Selection]
+) -> GroupedSelection:
+    """Join selections of groups, so that they turn to another direction together."""
+    parts = {label: s.runs for label, s in zip(labels, selections, strict=True)}
+    turned = _Turned(parts, selections[0].families, selections[0].selector, group, {})
+    joined = tuple(replace(s, _again=partial(turned.of, i)) for i, s in enumerate(selections))
+    return GroupedSelection(group, labels, joined)
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -17,6 +18,7 @@ from scaling_laws.fitting import text
 from scaling_laws.fitting.groups import split_groups
 from scaling_laws.fitting.notes import usable_clusters
 from scaling_laws.fitting.predicting import Predicts
+from scaling_laws.fitting.result import write_json
 from scaling_laws.inference.backtest import log_distance
 from scaling_laws.inference.calibration import Calibration, bundled_calibration
 from scaling_laws.inference.combining import combined_predictive
@@ -184,6 +186,27 @@ class Selection(Predicts):
         """Mean natural-log distance beyond the largest value of an input or of compute."""
         largest = self.ranges[name][1] if name in self.ranges else float(self.runs.compute().max())
         return float(log_distance(values, largest * (1 + 1e-9), 1.0).mean())
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write everything to a JSON file, atomically; `scaling_laws.load` reads it.
+
+        Parameters
+        ----------
+        path : path
+
+        Examples
+        --------
+        >>> import os, tempfile, scaling_laws as sl
+        >>> runs = sl.load_dataset("tiny_lm")
+        >>> selection = sl.select(runs, ["chinchilla"], focuses=(0.0,), draws=20)
+        >>> path = os.path.join(tempfile.mkdtemp(), "selection.json")
+        >>> selection.save(path)
+        >>> sl.load(path).weights == selection.weights
+        True
+        """
+        from scaling_laws.fitting.saved_selections import selection_to_dict
+
+        write_json(path, selection_to_dict(self))
 
     def __str__(self) -> str:
         return text.selection_text(self)
