@@ -10,6 +10,7 @@ import pytest
 
 from scaling_laws.laws import published
 from scaling_laws.laws.family import Law
+from scaling_laws.planning.hardware import Hardware
 from scaling_laws.planning.planner import Planner
 
 pytest.importorskip("pytest_benchmark")
@@ -77,3 +78,27 @@ def test_frontier_with_a_thousand_draws(benchmark):
 
 def test_searched_frontier(benchmark):
     benchmark(Planner(searched(LAW)).frontier, np.geomspace(1e19, 1e24, 1000))
+
+
+MACHINE = Hardware("node", 1e15, 80e9, count=64, utilization=0.4, price_per_hour=2.0)
+
+
+def test_any_law_with_a_thousand_draws(benchmark):
+    """One budget, one searched input, solved for every draw."""
+    planner = Planner(drawn(searched(LAW)), hardware=MACHINE)
+    benchmark(planner.for_budget, flops=1e22)
+    if benchmark.stats is not None:
+        assert benchmark.stats.stats.median < 0.1
+
+
+def test_a_plan_under_limits_with_a_thousand_draws(benchmark):
+    limits = {"params": 3e9, "tokens_per_param": (None, 100.0), "dollars": 1e5}
+    planner = Planner(drawn(LAW), hardware=MACHINE, limits=limits)
+    benchmark(planner.for_budget, seconds=14 * 86400)
+    if benchmark.stats is not None:
+        assert benchmark.stats.stats.median < 0.3
+
+
+def test_a_target_under_limits(benchmark):
+    planner = Planner(LAW, hardware=MACHINE, limits={"tokens_per_param": (None, 100.0)})
+    benchmark(planner.for_target, 2.0)

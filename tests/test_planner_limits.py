@@ -34,7 +34,7 @@ COSTS = {
     "lifetime": (lambda n, d: 6 * n * d + 2 * n * 1e12, LifetimeCost(1e12)),
     "attention": (_attention, FunctionCost("attention", ("params", "tokens"), _attention)),
 }
-laws = st.fixed_dictionaries(
+additive = st.fixed_dictionaries(
     {
         "E": st.floats(0.1, 2.0),
         "A": st.floats(50, 2000),
@@ -43,7 +43,16 @@ laws = st.fixed_dictionaries(
         "beta": st.floats(0.15, 0.6),
     }
 )
+
+
+def _law(coef, k):
+    """The additive law, or the coupled one where there is a k."""
+    name = "chinchilla" if k is None else "coupled"
+    return sl.get_law(name).with_coef(coef if k is None else {**coef, "k": k})
+
+
 maybe = partial(st.one_of, st.none())
+laws = st.builds(_law, additive, maybe(st.floats(0.3, 1.2)))
 limits = st.fixed_dictionaries(
     {
         "params": maybe(st.floats(8.0, 10.5)),
@@ -105,8 +114,7 @@ def brute(law, cost, machine, flops, limit):
     st.floats(19.0, 25.0),
 )  # fmt: skip
 @settings(max_examples=200, deadline=None, derandomize=True)
-def test_a_plan_under_limits_is_the_one_that_brute_force_finds(coef, name, machine, limit, c):
-    law = sl.get_law("chinchilla").with_coef(coef)
+def test_a_plan_under_limits_is_the_one_that_brute_force_finds(law, name, machine, limit, c):
     function, cost = COSTS[name]
     given_limits = {n: 10 ** limit[n] for n in ("params", "tokens", "dollars") if limit[n]}
     pair = tuple(None if limit[n] is None else 10 ** limit[n] for n in ("low", "high"))
@@ -125,8 +133,7 @@ def test_a_plan_under_limits_is_the_one_that_brute_force_finds(coef, name, machi
 
 @given(laws, limits, st.floats(20.0, 24.0), st.sampled_from([MACHINE, BENT]))
 @settings(max_examples=40, deadline=None, derandomize=True)
-def test_limits_never_help_and_only_binding_ones_have_a_price(coef, limit, c, machine):
-    law = sl.get_law("chinchilla").with_coef(coef)
+def test_limits_never_help_and_only_binding_ones_have_a_price(law, limit, c, machine):
     chosen = {n: 10 ** limit[n] for n in ("params", "tokens", "dollars") if limit[n]}
     free = sl.Planner(law, hardware=machine).for_budget(flops=10**c)
     held = sl.Planner(law, hardware=machine, limits=chosen).for_budget(flops=10**c)

@@ -17,7 +17,7 @@ Objective = Callable[[list[Array]], Array]
 
 _GOLDEN = (5**0.5 - 1) / 2
 _GRID = 97
-_STEPS = 44
+_STEPS = 32
 _FINE = 17  # points of a grid that is a zoom of the last
 _ZOOMS = 10
 _SCATTER = 1024
