@@ -215,6 +215,7 @@ def greedy(
     ----------
     belief : Belief
     cost, chance : ndarray (n,)
+        An infinite cost: never taken.
     budget : float
         Of the runs together; infinite for none.
     most : int
@@ -222,12 +223,12 @@ def greedy(
     exponent : float
     """
     left = np.ones(belief.runs, dtype=bool)
-    price = (cost / cost.max()) ** exponent
+    price = (cost / cost[np.isfinite(cost)].max()) ** exponent
     order: list[int] = []
     beliefs, spent, cross = [belief], 0.0, belief.cross()
     first = max(belief.expected(), 1e-300)
     while len(order) < most:
-        can = left & (cost <= (budget - spent) * (1 + 1e-12))
+        can = left & np.isfinite(cost) & (cost <= (budget - spent) * (1 + 1e-12))
         if not can.any():
             break
         now = beliefs[-1]
@@ -247,6 +248,6 @@ def greedy(
 
 def best_choice(belief: Belief, cost: Array, chance: Array, budget: float, most: int) -> Choice:
     """Greedy choices by several powers of cost; the one that leaves the least variance."""
-    exponents = _EXPONENTS if np.isfinite(budget) and np.ptp(cost) > 0 else (0.0,)
+    exponents = _EXPONENTS if np.isfinite(budget) else (0.0,)
     tried = [greedy(belief, cost, chance, budget, most, e) for e in exponents]
     return min(tried, key=lambda c: c.beliefs[-1].expected())

@@ -43,7 +43,8 @@ class NextRuns:
     table : DataFrame
         One row a run: ``rank``, ``row`` (label in the candidates' table), the inputs, ``cost``,
         ``total_cost``, ``success`` (chance that it does not fail), and the expected width of the
-        interval at the goals before and after it: ``width_before``, ``width_after``.
+        interval at the goals before and after it, runs under way and those above it counted as
+        made: ``width_before``, ``width_after``.
     goals : DataFrame
         The points asked about: inputs, weight, prediction, and the width of the interval of the
         mean now and once every run is made.
@@ -219,7 +220,7 @@ def next_runs(
     under_way = _under_way(source, could, pending)
     runs = [np.concatenate(pair) for pair in zip(open_runs.inputs, under_way, strict=True)]
     n, total = len(open_runs.cost), len(runs[0])
-    belief = believe(source, runs, goals, counts, noise)
+    now = belief = believe(source, runs, goals, counts, noise)
     for j in range(n, total):
         belief = belief.after(j)
     limit = np.inf if budget is None else float(budget)
@@ -227,8 +228,8 @@ def next_runs(
     price = np.concatenate([open_runs.cost, np.full(total - n, np.inf)])
     likely = np.concatenate([chance, np.zeros(total - n)])
     choice = best_choice(belief, price, likely, limit, min(most, n))
-    told = _Told(source, goals, counts, level, belief)
-    notes = (*could.notes, *_doubts(source, choice, open_runs, limit, told))
+    told = _Told(source, goals, counts, level, now)
+    notes = (*could.notes, *_doubts(source, choice, open_runs, limit))
     return NextRuns(
         told.table(choice, open_runs, chance),
         told.goals(choice.beliefs[-1]),
@@ -341,7 +342,7 @@ class _Told:
 
 
 def _doubts(
-    source: Fit | Selection, choice: Choice, could: Candidates, budget: float, told: _Told
+    source: Fit | Selection, choice: Choice, could: Candidates, budget: float
 ) -> list[Note]:
     notes = []
     if not source.trusted:
@@ -359,7 +360,7 @@ def _doubts(
         details = {"cheapest": float(could.cost.min()), "budget": budget}
         notes.append(Note("nothing_affordable", "warning", message, details))
         return notes
-    fall = 1.0 - np.sqrt(choice.beliefs[-1].expected() / max(told.now.expected(), 1e-300))
+    fall = 1.0 - np.sqrt(choice.beliefs[-1].expected() / max(choice.beliefs[0].expected(), 1e-300))
     if fall < _LITTLE:
         message = (
             f"these runs are expected to take {fall:.1%} off the width at the goal: runs nearer "
