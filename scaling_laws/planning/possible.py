@@ -26,7 +26,7 @@ _PENDING = frozenset({"running", "scheduled", "pending", "queued"})
 _FAILED = frozenset(
     {"error", "failed", "crashed", "killed", "timeout", "nan", "diverged", "out_of_memory"}
 )
-_OPEN = frozenset({"", "none", "nan?", "open", "candidate", "planned", "preempted", "cancelled"})
+_OPEN = frozenset({"", "none", "open", "candidate", "planned", "preempted", "cancelled"})
 _SAME = 1e-9  # relative difference of inputs that is none
 _NEAR = 1.0  # in logs of the inputs: how far a failure tells of other runs
 _FAILS_AGAIN = 0.5  # chance of a run right beside one that failed

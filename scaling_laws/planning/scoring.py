@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from scaling_laws.errors import Note, PlanError
 from scaling_laws.fitting.result import Fit
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 _ASK = "score_design"
 _STEP = 1e-5  # relative, of central differences
+_LOST = 1e-6  # of the largest slope: how much of one may lie where nothing is known
 _RANK = 1e-9  # of the largest singular value: below, a direction is not determined
 
 
@@ -166,56 +167,86 @@ def score_design(
     return _of_fit(fitted, design, at, optimum_at, noise, level)
 
 
+@dataclass(frozen=True, eq=False)
+class _Delta:
+    """What least squares at a design's runs would leave open, by the delta method.
+
+    Parameters
+    ----------
+    law : Law
+        Taken for the truth.
+    residual : {"log", "linear"}
+    noise : float
+    told : ndarray (p,)
+        Singular values of the Jacobian at the runs, by relative change of the coefficients.
+    right : ndarray (p, p)
+        Its right singular vectors, in rows.
+    """
+
+    law: Law
+    residual: Literal["log", "linear"]
+    noise: float
+    told: Array
+    right: Array
+
+    @property
+    def known(self) -> NDArray[np.bool_]:
+        """Which directions the design determines."""
+        return np.asarray(self.told > _RANK * max(self.told.max(), 1e-300))
+
+    def deviation(self, slopes: Array) -> Array:
+        """Standard deviation ``(n,)`` of what has these slopes ``(n, p)``."""
+        along, known = slopes @ self.right.T, self.known
+        largest = np.abs(slopes).max(axis=1)[:, None]
+        lost = (np.abs(along[:, ~known]) > _LOST * largest).any(axis=1)
+        spread = np.sqrt(np.sum((along[:, known] / self.told[known]) ** 2, axis=1))
+        return np.asarray(np.where(lost, np.inf, self.noise * spread))
+
+    def of_target(self, inputs: Sequence[Array]) -> Array:
+        """Standard deviation of the target at inputs, on the residual scale ``(n,)``."""
+        return self.deviation(_slopes(self.law, inputs, self.residual))
+
+    def of_best_params(self, flops: float) -> float:
+        """Standard deviation of the logarithm of the best params at this compute."""
+        moved = _best_params(_surface(self.law, _stepped(self.law)), flops)
+        return float(self.deviation(_difference(moved[:, None]))[0])
+
+
+def _delta(law: Law, runs: Sequence[Array], noise: float) -> _Delta:
+    positive = np.min(law(**dict(zip(law.inputs, runs, strict=True)))) > 0
+    residual: Literal["log", "linear"] = "log" if positive else "linear"
+    _, singular, right = np.linalg.svd(_slopes(law, runs, residual), full_matrices=True)
+    told = np.zeros(len(law.values))
+    told[: len(singular)] = singular
+    return _Delta(law, residual, noise, told, right)
+
+
 def _of_law(
     law: Law, design: Any, at: Any, flops: float | None, noise: float | None, level: float
 ) -> DesignScore:
-    """Score of a design that is all there is, by the delta method."""
+    """Score of a design that is all there is."""
     if noise is None:
         raise PlanError(
             f"{_ASK}: a law does not know the noise of a run: give noise= on the residual scale "
             "(0.003 means 0.3 % of a loss)."
         )
     runs = table_inputs(law, design, _ASK, "design")
-    positive = np.min(law(**dict(zip(law.inputs, runs, strict=True)))) > 0
-    residual = "log" if positive else "linear"
-    steps = _stepped(law)
-    size = 2 * _STEP * _sizes(law)
-
-    def slope(values: Array) -> Array:
-        """Derivatives ``(n, p)`` of values ``(2 p, n)`` at stepped coefficients."""
-        up, down = values[0::2], values[1::2]
-        return np.asarray((up - down).T / size * _sizes(law))
-
-    jacobian = slope(_on_scale(law, steps, runs, residual))
-    _, singular, right = np.linalg.svd(jacobian, full_matrices=True)
-    told = np.zeros(len(size))
-    told[: len(singular)] = singular
-    known = told > _RANK * max(told.max(), 1e-300)
-
-    def deviation(gradient: Array) -> Array:
-        """Standard deviation of what has these derivatives ``(n, p)``."""
-        along = gradient @ right.T
-        lost = (np.abs(along[:, ~known]) > 1e-6 * np.abs(gradient).max(axis=1)[:, None]).any(axis=1)
-        spread = noise * np.sqrt(np.sum((along[:, known] / told[known]) ** 2, axis=1))
-        return np.asarray(np.where(lost, np.inf, spread))
-
-    z = _normal(level)
+    delta, z = _delta(law, runs, noise), _normal(level)
     columns: dict[str, Any] = {}
     if at is not None:
         goals = table_inputs(law, at, _ASK, "at=")
-        value = np.asarray(law(**dict(zip(law.inputs, goals, strict=True))))
-        after = z * deviation(slope(_on_scale(law, steps, goals, residual)))
-        columns = dict(zip(law.inputs, goals, strict=True)) | {"prediction": value}
+        columns = dict(zip(law.inputs, goals, strict=True))
+        columns["prediction"] = value = np.asarray(law(**columns))
         columns["width_before"] = np.full(len(value), np.inf)
-        columns["width_after"] = _width(value, after, residual)
+        columns["width_after"] = _width(value, z * delta.of_target(goals), delta.residual)
     optimum: dict[str, float] = {}
     if flops is not None:
         best = _best_params(_surface(law, np.array([law.values])), flops)[0]
-        moved = slope(_best_params(_surface(law, steps), flops)[:, None])
         with np.errstate(over="ignore"):
-            factor = float(np.exp(z * deviation(moved)[0]))
+            factor = float(np.exp(z * delta.of_best_params(flops)))
         optimum = _optimum(flops, best, np.inf, factor)
-    notes = () if known.all() else (_not_identifying(law, int(known.sum()), len(runs[0])),)
+    rank = int(delta.known.sum())
+    notes = () if delta.known.all() else (_not_identifying(law, rank, len(runs[0])),)
     name = "score" if law.family.increasing else "loss"
     return DesignScore(_frame(columns), optimum, name, len(runs[0]), float(level), notes)
 
@@ -306,24 +337,26 @@ def _surface(law: Law, coef: Array) -> Any:
     return replace(view, draws=coef).surface(draws=True)
 
 
-def _sizes(law: Law) -> Array:
-    values = np.abs(np.array(law.values, dtype=float))
-    return np.where(values > 0, values, 1.0)
-
-
 def _stepped(law: Law) -> Array:
     """Coefficients a step up, then down, one after another ``(2 p, p)``."""
-    values, size = np.array(law.values, dtype=float), _sizes(law)
+    values = np.array(law.values, dtype=float)
+    size = np.where(values == 0.0, 1.0, np.abs(values))
     steps = np.repeat(np.diag(_STEP * size), 2, axis=0)
     steps[1::2] *= -1.0
     return np.asarray(values + steps)
 
 
-def _on_scale(law: Law, coef: Array, inputs: Sequence[Array], residual: Any) -> Array:
-    """Law at inputs for every row of coefficients, on the residual scale ``(k, n)``."""
+def _slopes(law: Law, inputs: Sequence[Array], residual: Literal["log", "linear"]) -> Array:
+    """Change of the law by relative change of each coefficient ``(n, p)``, on the scale."""
+    coef = _stepped(law)
     value = law.family.evaluate(list(inputs), [c[:, None] for c in coef.T])
     value = np.broadcast_to(value, (len(coef), len(inputs[0])))
-    return np.asarray(transform(value, residual, (-np.inf, np.inf)))
+    return _difference(transform(value, residual, (-np.inf, np.inf)))
+
+
+def _difference(values: Array) -> Array:
+    """Central differences ``(n, p)`` of values at stepped coefficients ``(2 p, n)``."""
+    return np.asarray((values[0::2] - values[1::2]).T / (2.0 * _STEP))
 
 
 def _width(value: Array, half: Array, residual: str) -> Array:
