@@ -15,16 +15,12 @@ they average over several laws a task.
 from __future__ import annotations
 
 import argparse
-import json
-import os
+import contextlib
 import time
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-
-for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-    os.environ.setdefault(_name, "1")
 
 import numpy as np
 import pandas as pd
@@ -74,6 +70,7 @@ class Task:
     target: str = "loss"
     residual: str = "auto"
     groups: int = 1  # every so many-th group is used
+    apart: bool = True  # whether groups are pools of their own
 
     def pools(self, repeat: int) -> Iterator[tuple[pd.DataFrame, pd.DataFrame]]:
         """Runs that can be bought, cheapest first, and targets, of each group."""
@@ -81,8 +78,8 @@ class Task:
         numbers = table.select_dtypes("number").columns
         table[numbers] = table[numbers].astype(float)
         table["cost"] = table.eval(self.cost)
-        one = self.name in ("sparsity",) or "group" not in table
-        labels = pd.Series("all", index=table.index) if one else table["group"]
+        apart = self.apart and "group" in table
+        labels = table["group"] if apart else pd.Series("all", index=table.index)
         for _, rows in list(table.groupby(labels))[:: self.groups]:
             kept = rows.drop_duplicates()
             if len(kept) > MOST_ROWS:
@@ -108,7 +105,8 @@ TASKS = (
     Task("data_constrained", "data_constrained", "repeated_data", (*PAIR, "unique_tokens"),
          "6 * params * tokens"),
     Task("lr_bsz", "lr_bsz", "learning_rate_batch", ("learning_rate", "batch_size", *PAIR),
-         "6 * params * tokens", rename=(("lr", "learning_rate"), ("batch_size_seqs", "batch_size"))),
+         "6 * params * tokens",
+         rename=(("lr", "learning_rate"), ("batch_size_seqs", "batch_size"))),
     Task("vocab", "vocab", "vocabulary_product", ("params", "vocab_size", "tokens"),
          "6 * params * tokens", residual="linear",
          rename=(("non_vocab_params", "params"), ("num_characters", "tokens"),
@@ -117,8 +115,9 @@ TASKS = (
          rename=(("num_experts", "experts"), ("dense_params", "params"))),
     Task("parallel", "parallel", "parallel_streams", ("params", "streams"), "params", LARGE,
          rename=(("parallel_size", "streams"),)),
-    Task("sparsity", "sparsity", "sparsity", ("params", "sparsity_ratio"),
-         "6 * n_dense * d1 + 6 * params * d2", LARGE, rename=(("n_active", "params"),)),
+    Task("sparsity", "sparsity", "additive_power", ("params", "sparsity_ratio", "tokens"),
+         "6 * n_dense * d1 + 6 * params * tokens", LARGE, apart=False,
+         rename=(("n_active", "params"), ("d2", "tokens"))),
     Task("sae", "sae", "product_with_floor", ("latents", "active_latents"), "latents", LARGE),
     Task("sft", "sft", "rectified", ("samples",), "samples", LARGE, groups=8),
     Task("easy_question", "easy_question", "log_quadratic", ("flops",), "flops", groups=3,
@@ -153,11 +152,11 @@ def in_order(state: State, order: np.ndarray, budget: float) -> list[int]:
     return new
 
 
-def random_runs(task: Task, state: State, budget: float) -> list[int]:
+def random_runs(_: Task, state: State, budget: float) -> list[int]:
     return in_order(state, state.order, budget)
 
 
-def cheapest(task: Task, state: State, budget: float) -> list[int]:
+def cheapest(_: Task, state: State, budget: float) -> list[int]:
     return in_order(state, np.argsort(state.pool.cost.to_numpy(), kind="stable"), budget)
 
 
@@ -210,7 +209,7 @@ def start_of(task: Task, pool: pd.DataFrame, rng: np.random.Generator) -> tuple[
     for attempt in range(60):
         among = min(len(pool), int(need * (2 + attempt / 4)))
         rows = sorted(rng.choice(among, min(need, among), replace=False).tolist())
-        if all(pool.loc[rows, n].nunique() > 1 for n in task.inputs):
+        if all(np.ptp(pool.loc[rows, n]) > 0 for n in task.inputs):
             try:
                 return rows, task.fit(pool.loc[rows])
             except sl.ScalingLawError:
@@ -251,10 +250,8 @@ def _buy(task: Task, state: State, choose: Choose, budget: float) -> np.ndarray:
     new = choose(task, state, budget - spent)
     if new:
         state.bought += new
-        try:
+        with contextlib.suppress(sl.ScalingLawError):
             state.fit = task.fit(state.pool.loc[state.bought])
-        except sl.ScalingLawError:
-            pass
     return np.asarray(state.fit.law(**{n: state.goals[n].to_numpy() for n in task.inputs}))
 
 
@@ -279,8 +276,7 @@ def measure(
 def summary(table: pd.DataFrame) -> pd.DataFrame:
     """Mean R2 of every strategy by task and share (first, second, third), and over tasks."""
     rank = table.groupby("task")["share"].rank("dense").astype(int)
-    means = table.assign(budget=rank).groupby(["budget", "strategy", "task"])["r2"].mean()
-    wide = means.unstack("task")
+    wide = table.assign(budget=rank).pivot_table("r2", ["budget", "strategy"], "task")
     return wide.assign(mean=wide.mean(axis=1))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -41,6 +41,8 @@ class Belief:
         How much each goal counts; they sum to 1.
     learned : tuple of ndarray (n + t,)
         Covariance with each run taken into account, over the deviation of its result.
+    gone : float or ndarray (n + t,)
+        Sum of their squares: the variance that is gone.
     """
 
     factors: Array
@@ -48,7 +50,8 @@ class Belief:
     place: Array
     noise: Array
     weights: Array
-    learned: tuple[Array, ...] = field(default=())
+    learned: tuple[Array, ...] = ()
+    gone: Array | float = 0.0
 
     @property
     def runs(self) -> int:
@@ -67,9 +70,7 @@ class Belief:
     def variance(self) -> Array:
         """Variance of every point."""
         total = np.sum(self.factors**2, axis=1) + self.law**2
-        for old in self.learned:
-            total = total - old**2
-        return np.asarray(np.maximum(total, 0.0))
+        return np.asarray(np.maximum(total - self.gone, 0.0))
 
     def at_goals(self) -> Array:
         """Variance at the goals ``(t,)``."""
@@ -94,7 +95,8 @@ class Belief:
         """Return the belief once possible run ``j`` has been made."""
         column = self.column(j)
         spread = np.sqrt(max(column[j], 0.0) + self.noise[j])
-        return replace(self, learned=(*self.learned, column / max(spread, 1e-150)))
+        told = column / max(spread, 1e-150)
+        return replace(self, learned=(*self.learned, told), gone=self.gone + told**2)
 
 
 def believe(

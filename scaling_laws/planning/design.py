@@ -228,7 +228,7 @@ def next_runs(
     price = np.concatenate([open_runs.cost, np.full(total - n, np.inf)])
     likely = np.concatenate([chance, np.zeros(total - n)])
     choice = best_choice(belief, price, likely, limit, min(most, n))
-    told = _Told(source, goals, counts, level, now)
+    told = _Told(source, goals, counts, now, _widths(source, goals, level))
     notes = (*could.notes, *_doubts(source, choice, open_runs, limit))
     return NextRuns(
         told.table(choice, open_runs, chance),
@@ -296,26 +296,27 @@ def _under_way(source: Fit | Selection, could: Candidates, pending: Any) -> list
     return [np.concatenate(pair) for pair in zip(*parts, strict=True)]
 
 
+def _widths(source: Fit | Selection, inputs: Sequence[Array], level: float) -> Array:
+    """Width of the interval of the mean at every goal, as `predict` gives it."""
+    named = dict(zip(source.inputs, inputs, strict=True))
+    low, high = source.predict_interval(named, level=level, kind="mean")
+    return np.asarray(high - low)
+
+
 @dataclass(frozen=True, eq=False)
 class _Told:
-    """Turns variances at the goals into widths of the source's own intervals."""
+    """Turns variances at the goals into widths of the source's own intervals, ``today``."""
 
     source: Fit | Selection
     inputs: tuple[Array, ...]
     weights: Array
-    level: float
     now: Belief
-
-    def today(self) -> Array:
-        """Width of the interval of the mean at every goal, as `predict` gives it."""
-        named = dict(zip(self.source.inputs, self.inputs, strict=True))
-        low, high = self.source.predict_interval(named, level=self.level, kind="mean")
-        return np.asarray(high - low)
+    today: Array
 
     def widths(self, belief: Belief) -> Array:
         """Expected width once the belief has become this one ``(t,)``."""
         before = np.maximum(self.now.at_goals(), 1e-300)
-        return np.asarray(self.today() * np.sqrt(belief.at_goals() / before))
+        return np.asarray(self.today * np.sqrt(belief.at_goals() / before))
 
     def goals(self, last: Belief) -> pd.DataFrame:
         import pandas as pd
@@ -323,7 +324,7 @@ class _Told:
         columns = dict(zip(self.source.inputs, self.inputs, strict=True))
         columns["weight"] = self.weights
         columns[self.source.target] = self.source.predictive.mean(self.inputs)
-        columns["width_before"], columns["width_after"] = self.today(), self.widths(last)
+        columns["width_before"], columns["width_after"] = self.today, self.widths(last)
         return pd.DataFrame(columns)
 
     def table(self, choice: Choice, could: Candidates, chance: Array) -> pd.DataFrame:
