@@ -70,6 +70,8 @@ if TYPE_CHECKING:
     from scaling_laws.planning.counting import without_embeddings as without_embeddings
     from scaling_laws.planning.critical_batch import CriticalBatch as CriticalBatch
     from scaling_laws.planning.critical_batch import fit_critical_batch as fit_critical_batch
+    from scaling_laws.planning.design import NextRuns as NextRuns
+    from scaling_laws.planning.design import next_runs as next_runs
     from scaling_laws.planning.envelope import Envelope as Envelope
     from scaling_laws.planning.envelope import fit_envelope as fit_envelope
     from scaling_laws.planning.factors import Factors as Factors
@@ -81,12 +83,16 @@ if TYPE_CHECKING:
     from scaling_laws.planning.isoflop import near_minima as near_minima
     from scaling_laws.planning.isoflop_bias import parabola_bias as parabola_bias
     from scaling_laws.planning.isoflop_grid import isoflop_grid as isoflop_grid
+    from scaling_laws.planning.ladder import Ladder as Ladder
+    from scaling_laws.planning.ladder import ladder as ladder
     from scaling_laws.planning.limits import Limit as Limit
     from scaling_laws.planning.memory import activation_bytes as activation_bytes
     from scaling_laws.planning.memory import serving_bytes as serving_bytes
     from scaling_laws.planning.memory import training_bytes as training_bytes
     from scaling_laws.planning.planner import Plan as Plan
     from scaling_laws.planning.planner import Planner as Planner
+    from scaling_laws.planning.scoring import DesignScore as DesignScore
+    from scaling_laws.planning.scoring import score_design as score_design
     from scaling_laws.planning.shapes import ArchitectureCost as ArchitectureCost
     from scaling_laws.planning.shapes import ShapeRule as ShapeRule
     from scaling_laws.planning.utilization import fit_utilization as fit_utilization
@@ -165,6 +171,12 @@ _HOME = {
     "Envelope": "scaling_laws.planning.envelope",
     "constant_exponent": "scaling_laws.planning.baseline",
     "Baseline": "scaling_laws.planning.baseline",
+    "next_runs": "scaling_laws.planning.design",
+    "NextRuns": "scaling_laws.planning.design",
+    "score_design": "scaling_laws.planning.scoring",
+    "DesignScore": "scaling_laws.planning.scoring",
+    "ladder": "scaling_laws.planning.ladder",
+    "Ladder": "scaling_laws.planning.ladder",
     "Plan": "scaling_laws.planning.planner",
     "Planner": "scaling_laws.planning.planner",
     "training_flops": "scaling_laws.quantities",
