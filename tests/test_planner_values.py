@@ -159,3 +159,15 @@ def test_a_thousand_plans_from_threads_are_those_of_one(fit, tmp_path):
     assert together == alone
     direct = sl.Planner(fit).for_budget(flops=budgets[3]).to_dict()
     assert direct["best"] == pytest.approx(alone[3]["best"])
+
+
+def test_a_plan_in_a_sentence_says_what_it_assumes(fit):
+    said = sl.Planner(fit, hardware=MACHINE).for_budget(flops=1e20).summary()
+    assert "90 % of runs" in said
+    assert said.endswith("a cost of 6ND and 64 x node at 40 % of their peak.")
+    unreachable = sl.Planner(fit).for_target(0.1).summary()
+    assert "no plan reaches it" in unreachable
+    both = sl.Planner(fit).frontier([1e19, 1e20]).summary()
+    assert "2 of 2 have a plan" in both
+    held = sl.Planner(fit, fixed={"tokens": 1e10}).for_budget(flops=1e20).summary()
+    assert "tokens 1e+10" in held

@@ -221,7 +221,11 @@ class Answers:
             "tolerance": options.tolerance,
         }
         about |= {"fixed": dict(options.fixed)} if options.fixed else {}
-        about |= {"hardware": options.hardware.name} if options.hardware else {}
+        if options.hardware is not None:
+            machine = options.hardware
+            share = machine.utilization
+            used = "a fitted share" if callable(share) else f"{100 * share:g} %"
+            about["hardware"] = f"{machine.count} x {machine.name} at {used} of their peak"
         return about | ({"confidence": options.confidence} if options.confidence else {})
 
     def solved(self, task: Task, *, draws: bool, near: Solution | None = None) -> Solution:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _SHOWN = 6
+_DERIVED = ("tokens_per_param", "epochs", "device_hours")
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,6 +137,35 @@ class Plan:
         if self.share is not None:
             columns["share"] = self.share
         return pd.DataFrame({k: np.broadcast_to(v, len(self)) for k, v in columns.items()})
+
+    def summary(self) -> str:
+        """Return the answer as a sentence, and what it assumes as another.
+
+        Examples
+        --------
+        >>> from scaling_laws.laws.published import HOFFMANN_2022
+        >>> from scaling_laws.planning.planner import Planner
+        >>> print(Planner(HOFFMANN_2022).for_budget(flops=1e21).summary())
+        For flops 1e+21: params 1.82e+09, tokens 9.14e+10; loss 2.33. Assumes the law of Hoffmann \
+et al. 2022 (rounded) and a cost of 6ND.
+        """
+        given = ", ".join(f"{n} {_short(v, '.3g')}" for n, v in self.given.items())
+        assumed = [f"the law of {self.about.get('name')}", f"a cost of {self.about.get('cost')}"]
+        assumed += [f"{n} {v:.3g}" for n, v in self.about.get("fixed", {}).items()]
+        assumed += [self.about["hardware"]] if "hardware" in self.about else []
+        last = f"Assumes {', '.join(assumed[:-1])} and {assumed[-1]}."
+        if np.ndim(self.feasible):
+            return f"For {given}: {int(np.sum(self.feasible))} of {len(self)} have a plan. {last}"
+        if not self.feasible:
+            why = next((n.message for n in self.notes if n.severity != "info"), "no plan")
+            return f"For {given or 'these limits'}: {why.rstrip('.')}. {last}"
+        shown = [n for n in self.best if n not in self.given and n != self.target]
+        said = ", ".join(f"{n} {self.best[n]:.3g}" for n in shown if n not in _DERIVED)
+        worth = f"{self.target} {self.best[self.target]:.3g}"
+        if self.low and np.isfinite(self.low[self.target]):
+            low, high = self.low[self.target], self.high[self.target]
+            worth += f" ({100 * self.about['level']:g} % of runs: {low:.3g} to {high:.3g})"
+        return f"For {given or 'these limits'}: {said}; {worth}. {last}"
 
     def __str__(self) -> str:
         head = f"{self.question}({', '.join(f'{k}={_short(v)}' for k, v in self.given.items())})"
