@@ -127,6 +127,11 @@ def test_beyond_an_isoflop_study_plans_start_from_its_last_optimum():
     assert anchored.low["params"] <= anchored.best["params"] <= anchored.high["params"]
     low, high = anchored.near_optimal["params"]
     assert low < anchored.best["params"] < high
+    priced = sl.Planner(off, hardware=MACHINE).for_budget(flops=1e22)
+    assert priced.best["params"] == pytest.approx(anchored.best["params"], rel=1e-5)
+    assert priced.near_optimal["params"] == pytest.approx((low, high), rel=1e-3)
+    capped = sl.Planner(off, limits={"params": 1e9}).for_budget(flops=1e22)
+    assert capped.best["params"] == pytest.approx(1e9, rel=1e-6)
     ahead = off.predict(params=anchored.best["params"], tokens=anchored.best["tokens"])
     assert anchored.best["loss"] == pytest.approx(float(ahead.loss[0]), rel=1e-12)
 

@@ -11,14 +11,15 @@ import numpy as np
 from scaling_laws.errors import Note, PlanError, suggest
 from scaling_laws.laws.family import Law
 from scaling_laws.planning.amounts import Array, is_number
+from scaling_laws.planning.anchor import get_anchor
 from scaling_laws.planning.checks import Asked, asked, check_budget, data_notes, reach_notes
-from scaling_laws.planning.cost import AnyCost
+from scaling_laws.planning.cost import AnyCost, Cost
 from scaling_laws.planning.hardware import Hardware
 from scaling_laws.planning.limits import BUDGETS, Measures, get_bounds
 from scaling_laws.planning.plan import Plan
 from scaling_laws.planning.sizes import Sizes, get_sizes, solve_sizes
 from scaling_laws.planning.solving import Solution, Task
-from scaling_laws.planning.source import Source
+from scaling_laws.planning.source import PAIR, Source
 from scaling_laws.planning.space import Space, get_space
 
 _RELAXED = 1.01
@@ -40,6 +41,7 @@ class Options:
     step_tokens: float | None
     spend: str
     confidence: float | None
+    anchor: bool
     level: float
     tolerance: float
 
@@ -161,55 +163,87 @@ class Answers:
     def one(self, question: str, given: Mapping[str, float], task: Task) -> Plan:
         """Plan for one solved task."""
         task = replace(task, steady=task.is_steady())
-        point = self.solved(task, draws=False)
-        feasible = bool(point.feasible[0])
-        best = self._described(task, point, 0)
-        notes: list[Note] = []
-        low: dict[str, Any] = {}
-        high: dict[str, Any] = {}
-        share, limit = None, None
+        law = self.solved(task, draws=False)
+        drawn = None
         if self.source.draws is not None:
-            own = replace(task, confidence=None)
-            drawn = self.solved(own, draws=True, near=point)
-            share = float(drawn.feasible.mean()) if task.wanted is not None else None
-            if feasible:
-                low, high = self._interval(task, drawn, best)
-        if task.wanted is not None:
-            exact = self.options.confidence is None or not feasible  # else it takes too long
-            limit = self._reachable(task) if exact else None
-            shares = None if share is None else np.array([share])
-            notes += reach_notes(
-                self.source.target, np.array([task.wanted]),
-                np.array([np.nan if limit is None else limit]),
-                np.array([feasible]), shares, self.source.higher,
-                (*task.space.held, *dict.fromkeys(b.name for b in task.bounds)),
-            )  # fmt: skip
-        elif not feasible:
-            notes.append(self._infeasible(task, best))
-        prices = self._prices(task, point) if feasible else {}
-        near = self._near_optimal(task, point) if feasible else {}
-        notes += self._edge_notes(task, best) if feasible else []
-        ranges = {n: r for n, r in self.source.ranges.items() if n in best}
-        if feasible:
-            notes += data_notes({n: np.array([v]) for n, v in best.items()}, ranges)
-        return Plan(
+            drawn = self.solved(replace(task, confidence=None), draws=True, near=law)
+        limit, share, notes = self._reach(task, law, drawn)
+        plan = Plan(
             question=question,
             target=self.source.target,
             given=given,
-            feasible=feasible,
-            best=best if feasible else {},
-            low=low,
-            high=high,
-            near_optimal=near,
-            more={n: best[n] / ranges[n][1] for n in ranges} if feasible else {},
+            feasible=bool(law.feasible[0]),
             limit=limit,
             share=share,
-            binding=tuple(prices),
-            prices=prices,
-            nearest={} if feasible else best,
             notes=tuple(notes),
             about=self._about(),
         )
+        if plan.feasible:
+            return self._filled(plan, task, law, drawn)
+        nearest = self._described(task, law, 0)
+        more = () if task.wanted is not None else (self._infeasible(task, nearest),)
+        return replace(plan, nearest=nearest, notes=(*notes, *more))
+
+    def _filled(self, plan: Plan, task: Task, law: Solution, drawn: Solution | None) -> Plan:
+        """Complete a plan that is feasible."""
+        prices = self._prices(task, law)
+        near = self._near_optimal(task, law)
+        at, moved = self._anchored(task, law, prices)
+        best = self._described(task, at, 0)
+        low, high = ({}, {}) if drawn is None else self._interval(task, drawn, best)
+        factor = float(at.values["params"][0] / law.values["params"][0]) if moved else 1.0
+        if moved and near:
+            near["params"] = tuple(end * factor for end in near["params"])
+        ranges = {n: r for n, r in self.source.ranges.items() if n in best}
+        notes = [*plan.notes, *moved, *self._edge_notes(task, best)]
+        notes += data_notes({n: np.array([v]) for n, v in best.items()}, ranges)
+        return replace(
+            plan,
+            best=best,
+            low=low,
+            high=high,
+            near_optimal=near,
+            more={n: best[n] / ranges[n][1] for n in ranges},
+            binding=tuple(prices),
+            prices=prices,
+            notes=tuple(notes),
+        )
+
+    def _reach(
+        self, task: Task, law: Solution, drawn: Solution | None
+    ) -> tuple[float | None, float | None, list[Note]]:
+        """Best value within reach, share of draws that reach the target, and notes on both."""
+        if task.wanted is None:
+            return None, None, []
+        feasible = np.asarray(law.feasible[:1], dtype=bool)
+        share = None if drawn is None else float(drawn.feasible.mean())
+        exact = self.options.confidence is None or not feasible[0]  # else it takes too long
+        limit = self._reachable(task) if exact else None
+        notes = reach_notes(
+            self.source.target, np.array([task.wanted]),
+            np.array([np.nan if limit is None else limit]), feasible,
+            None if share is None else np.array([share]), self.source.higher,
+            (*task.space.held, *dict.fromkeys(b.name for b in task.bounds)),
+        )  # fmt: skip
+        return limit, share, notes
+
+    def _anchored(
+        self, task: Task, law: Solution, prices: Mapping[str, float]
+    ) -> tuple[Solution, list[Note]]:
+        """Move the size towards growth from the last measured optimum, where budgets alone bind."""
+        cost = self.options.cost
+        plain = isinstance(cost, Cost) and task.wanted is None and self.sizes is None
+        if not (plain and self.options.anchor and task.space.searched == ("params",)):
+            return law, []
+        if self.options.confidence is not None or not set(prices) <= set(BUDGETS):
+            return law, []
+        anchor = get_anchor(self.source, cost.kappa) if isinstance(cost, Cost) else None
+        if anchor is None:
+            return law, []
+        log_n, log_d = (np.log(law.values[n][:1]) for n in PAIR)
+        size = anchor.moved(self.source.surface(draws=False), log_n + log_d, log_n)
+        held = task.solve(space=task.space.hold(params=float(np.exp(size[0]))))
+        return (held, anchor.notes(log_n, size)) if held.feasible[0] else (law, [])
 
     def _about(self) -> dict[str, Any]:
         options = self.options
@@ -271,6 +305,9 @@ class Answers:
         for end, value in zip(ends, pair, strict=True):
             end[self.source.target] = float(np.asarray(value).ravel()[0])
         low, high = ({n: end[n] for n in best} for end in ends)
+        if self.options.confidence is None:  # an anchored plan may lie outside its draws
+            for name in (n for n in task.space.variables if np.isfinite(best[n])):
+                low[name], high[name] = min(low[name], best[name]), max(high[name], best[name])
         return low, high
 
     def _reachable(self, task: Task) -> float:
