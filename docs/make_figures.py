@@ -14,7 +14,6 @@ import matplotlib.pyplot as plt
 import scaling_laws as sl
 
 FIGURES = Path(__file__).parent / "figures"
-LAW = "coupled"
 INK, ORANGE, GREY = "#222222", "#D55E00", "#8A8A8A"
 
 
@@ -23,33 +22,41 @@ def readme() -> None:
     runs = sl.load_dataset("tiny_lm")
     cut = 0.1 * runs.flops.max()
     small, large = runs[runs.flops <= cut], runs[runs.flops > cut]
-    fit = sl.fit(small, LAW)
+    selection = sl.select(small)
     figure, (left, right) = plt.subplots(1, 2, figsize=(9.2, 3.7), layout="constrained")
-    predictions(left, fit, small, large, cut)
-    plan(right, sl.Planner(sl.fit(runs, LAW)), runs.flops.max())
+    predictions(left, selection, small, large, cut)
+    plan(right, sl.Planner(sl.select(runs)), runs.flops.max())
     figure.savefig(FIGURES / "readme.png", dpi=160)
 
 
-def predictions(ax, fit, small, large, cut) -> None:
+def predictions(ax, selection, small, large, cut) -> None:
     colours = mpl.colormaps["viridis"](np.linspace(0.0, 0.85, small.params.nunique()))
     for size, colour in zip(sorted(small.params.unique()), colours, strict=True):
         seen, ahead = small[small.params == size], large[large.params == size]
         tokens = np.geomspace(seen.tokens.min(), 10 * large.tokens.max(), 200)
         flops = 6 * size * tokens
-        loss = fit.law(params=np.full(200, size), tokens=tokens)
+        loss = selection.law(params=np.full(200, size), tokens=tokens)
         known, beyond = flops <= cut, (flops >= cut) & (flops <= 2.5 * large.flops.max())
         ax.plot(flops[known], loss[known], color=colour, lw=1)
         ax.plot(flops[beyond], loss[beyond], color=colour, lw=1, ls=(0, (3, 2)))
         ax.plot(seen.flops, seen.loss, "o", ms=3.5, color=colour, mew=0)
         ax.plot(ahead.flops, ahead.loss, "o", ms=5, mfc="white", mec=ORANGE, mew=1.3, zorder=3)
     ax.axvline(cut, color=GREY, lw=0.8)
-    error = np.abs(np.log(fit.law(params=large.params, tokens=large.tokens) / large.loss)).mean()
-    label = f"fitted: {len(small)} runs  |  predicted: {len(large)} runs, {100 * error:.1f} % off"
+    ahead = selection.predict(large[["params", "tokens"]])
+    low, high = ahead.loss_low.to_numpy(), ahead.loss_high.to_numpy()
+    ax.vlines(large.flops, low, high, color=ORANGE, lw=0.8, alpha=0.5, zorder=2)
+    error = np.abs(np.log(ahead.loss.to_numpy() / large.loss.to_numpy())).mean()
+    inside = int(((low <= large.loss) & (large.loss <= high)).sum())
+    label = (
+        f"{len(small)} runs fitted  |  {len(large)} larger foretold: {100 * error:.1f} % off, "
+        f"{inside} in their 90 % interval"
+    )
     ax.set(xscale="log", xlabel="training compute [FLOP]", ylabel="held-out loss [nats/byte]")
-    ax.set_title(label, fontsize=10, color=INK)
+    ax.set_title(label, fontsize=8.5, color=INK)
     ax.plot([], [], "o", ms=3.5, color=colours[0], mew=0, label="fitted")
     ax.plot([], [], "o", ms=5, mfc="white", mec=ORANGE, mew=1.3, label="held out")
     ax.plot([], [], color=colours[0], lw=1, ls=(0, (3, 2)), label="predicted")
+    ax.plot([], [], color=ORANGE, lw=0.8, alpha=0.5, label="90 % interval")
     ax.legend(fontsize=8, loc="upper right", frameon=False)
     low, high = (f"{v:.0f} k" for v in (small.params.min() / 1e3, small.params.max() / 1e3))
     ax.text(0.03, 0.06, f"one line a model size, {low} to {high}", transform=ax.transAxes,
@@ -66,7 +73,7 @@ def plan(ax, planner, largest) -> None:
     marked = planner.for_budget(flops=[10 * largest, 100 * largest])
     for name in ("params", "tokens"):
         ax.plot(marked.best["flops"], marked.best[name], "s", color=INK, ms=4, zorder=4)
-    for i, (factor, offset) in enumerate(((10, (20, -52)), (100, (-24, 22)))):
+    for i, (factor, offset) in enumerate(((10, (20, -52)), (100, (-17, 13)))):
         ax.annotate(
             f"{factor}x: {_count(marked.best['params'][i])} parameters\n"
             f"{_count(marked.best['tokens'][i])} tokens\nloss {marked.best['loss'][i]:.2f} "
@@ -74,7 +81,7 @@ def plan(ax, planner, largest) -> None:
             (marked.best["flops"][i], marked.best["params"][i]),
             xytext=offset,
             textcoords="offset points",
-            fontsize=8,
+            fontsize=7,
             ha="center",
             color=INK,
         )
