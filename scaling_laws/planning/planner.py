@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import ArrayLike
 
+    from scaling_laws.planning.design import NextRuns
+
 
 @dataclass(frozen=True)
 class Planner:
@@ -500,6 +502,31 @@ class Planner:
         if missing:
             raise PlanError(f"regret: the plan lacks {missing}. Give every input of the law.")
         return regret_table(answers, task, values, self.level)
+
+    def next_runs(self, candidates: Any, *, at: Any, **options: Any) -> NextRuns:
+        """Choose the runs that narrow a prediction most for what they cost under this planner.
+
+        Parameters
+        ----------
+        candidates, at, **options
+            As `scaling_laws.next_runs`; ``cost`` is the planner's unless it is given.
+
+        Examples
+        --------
+        >>> import scaling_laws as sl
+        >>> fit = sl.fit(sl.load_dataset("tiny_lm"), "chinchilla", draws=100)
+        >>> could = {"params": [1e6, 4e6], "tokens": [1e8, 4e8]}
+        >>> goal = {"params": 1e8, "tokens": 1e10}
+        >>> len(sl.Planner(fit).next_runs(could, at=goal, batch=1).table)
+        1
+        """
+        from scaling_laws.planning.design import next_runs
+
+        cost = get_cost(self.cost)
+        if isinstance(cost, Cost):
+            options.setdefault("cost", cost)
+        source: Any = self.source  # which next_runs checks
+        return next_runs(source, candidates, at=at, **options)
 
     @property
     def _kappa(self) -> float:
