@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -109,6 +110,20 @@ def is_number(value: Any) -> bool:
     (True, False, False)
     """
     return isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
+
+
+def each(function: Callable[..., Any], *values: Any) -> Array:
+    """Call a function on arrays, element by element if it takes only numbers.
+
+    Examples
+    --------
+    >>> each(lambda n: 0.3 if n < 1e9 else 0.4, np.array([1e8, 1e10])).tolist()
+    [0.3, 0.4]
+    """
+    try:
+        return np.asarray(function(*values), dtype=float)
+    except (TypeError, ValueError):
+        return np.asarray(np.vectorize(function, otypes=[float])(*values), dtype=float)
 
 
 def plain(values: Any) -> Any:

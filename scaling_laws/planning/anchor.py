@@ -13,6 +13,9 @@ from scaling_laws.planning.optimum import NumericSurface
 from scaling_laws.planning.power_sum import PowerSum
 from scaling_laws.planning.source import Source
 
+_DISTINCT = 0.4  # share of the runs of a study of budgets that have tokens of their own
+_DIGITS = 4
+
 
 @dataclass(frozen=True)
 class Anchor:
@@ -60,6 +63,9 @@ def get_anchor(source: Source, kappa: float) -> Anchor | None:
     """Return the anchor of a fit to an isoFLOP study of losses; else None."""
     runs = getattr(source.predictor, "runs", None)
     if runs is None or source.target != "loss" or not source.joint:
+        return None
+    tokens = np.unique(np.log(runs.column("tokens")).round(_DIGITS))
+    if len(tokens) < _DISTINCT * len(runs):  # a grid of sizes and tokens, not one of budgets
         return None
     try:
         return Anchor(constant_exponent(runs), kappa)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from scaling_laws.errors import Note, PlanError
+from scaling_laws.planning.amounts import is_number
 from scaling_laws.planning.optimum import Array, Mask
 from scaling_laws.quantities import quantity
 
@@ -109,11 +110,11 @@ def check_options(level: Any, tolerance: Any) -> None:
     PlanError
         ``level`` is outside (0, 1), or ``tolerance`` is not a positive number.
     """
-    if not _is_number(level) or not 0 < level < 1:
-        percent = _is_number(level) and 1 < level < 100
+    if not is_number(level) or not 0 < level < 1:
+        percent = is_number(level) and 1 < level < 100
         hint = f" Did you mean {level / 100:g}?" if percent else " Give a fraction such as 0.9."
         raise PlanError(f"Planner: level must be in (0, 1), got {level!r}.{hint}")
-    if not _is_number(tolerance) or not 0 < tolerance < np.inf:
+    if not is_number(tolerance) or not 0 < tolerance < np.inf:
         raise PlanError(
             f"Planner: tolerance must be a positive fraction of extra compute, got {tolerance!r}. "
             "0.02 means 2 %."
@@ -282,7 +283,3 @@ def passed_note(target: str, wanted: Array, value: Array) -> list[Note]:
             {"rows": int(past.sum())},
         )
     ]
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)

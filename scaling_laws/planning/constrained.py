@@ -9,10 +9,16 @@ from typing import Any
 import numpy as np
 
 from scaling_laws.errors import Note, PlanError, suggest
-from scaling_laws.laws.family import Law
-from scaling_laws.planning.amounts import Array, is_number
+from scaling_laws.planning.amounts import Array, is_number, one
 from scaling_laws.planning.anchor import get_anchor
-from scaling_laws.planning.checks import Asked, asked, check_budget, data_notes, reach_notes
+from scaling_laws.planning.checks import (
+    Asked,
+    asked,
+    check_budget,
+    data_notes,
+    passed_note,
+    reach_notes,
+)
 from scaling_laws.planning.cost import AnyCost, Cost
 from scaling_laws.planning.hardware import Hardware
 from scaling_laws.planning.limits import BUDGETS, Measures, get_bounds
@@ -46,14 +52,29 @@ class Options:
     tolerance: float
 
 
-def check_confidence(confidence: Any, source: Any) -> None:
-    """Check the probability to plan for.
+def check_options_of_plans(options: Options) -> None:
+    """Check what can be checked before a question.
 
     Raises
     ------
     PlanError
-        Not in (0.5, 1), or the source is a bare law.
+        An option is of the wrong kind or out of range.
     """
+    for name in ("limits", "fixed", "ranges"):
+        if not isinstance(getattr(options, name), Mapping):
+            raise PlanError(f"Planner: {name} must be a mapping, got {getattr(options, name)!r}.")
+    if options.hardware is not None and not isinstance(options.hardware, Hardware):
+        raise PlanError(
+            f"Planner: hardware must be a Hardware, got {options.hardware!r}. get_accelerator("
+            "name) makes one."
+        )
+    if not isinstance(options.spend, str):
+        raise PlanError(f"Planner: spend must be a name, got {options.spend!r}.")
+    if not isinstance(options.anchor, bool):
+        raise PlanError(f"Planner: anchor must be True or False, got {options.anchor!r}.")
+    if options.step_tokens is not None:
+        one("Planner", "step_tokens", options.step_tokens, unit="tokens")
+    confidence = options.confidence
     if confidence is None:
         return
     if not is_number(confidence) or not 0.5 < confidence < 1:
@@ -61,8 +82,26 @@ def check_confidence(confidence: Any, source: Any) -> None:
             f"Planner: confidence must be in (0.5, 1), got {confidence!r}. None plans by the "
             "point law."
         )
-    if isinstance(source, Law):
+    if options.source.predictor is None:
         raise PlanError("Planner: confidence= needs the draws of a fit; a bare law has none.")
+
+
+def check_within(task: Task, plan: Mapping[str, float]) -> None:
+    """Refuse a plan that breaks a bound of a task.
+
+    Raises
+    ------
+    PlanError
+        It does.
+    """
+    arrays = {n: np.array([v]) for n, v in plan.items()}
+    for bound in task.bounds:
+        beyond = float(np.exp(np.max(bound.excess(arrays))))
+        if beyond > 1.0 + 1e-6:
+            raise PlanError(
+                f"regret: the plan breaks {bound.label} by a factor of {beyond:.4g}. Compare plans "
+                "of one budget."
+            )
 
 
 def answer(options: Options, question: str, given: Mapping[str, Any], target: Any = None) -> Plan:
@@ -108,6 +147,11 @@ def posed(
     space = get_space(source, options.fixed, options.ranges, options.cost.inputs)
     held = [n for n in given if n not in BUDGETS]
     for name in held:
+        if name in options.fixed:
+            raise PlanError(
+                f"{question}: '{name}' is already held by the planner at {options.fixed[name]:g}. "
+                "Leave it out of fixed=, or out of the question."
+            )
         if name not in space.variables:
             raise PlanError(
                 f"{question}: '{source.label}' has no '{name}'; its plans have {space.variables}."
@@ -115,21 +159,24 @@ def posed(
     if "flops" in ask.rows and "flops" in measures.names(space.variables):
         check_budget(question, ask.rows["flops"], source.smallest_flops(options.cost))
     bounds = get_bounds("Planner: limits", options.limits, measures, space.variables)
-    spend = None if target is None else _spend(options, measures, space)
+    spend = _spend(options, measures, space)
     tasks = []
     for i in range(ask.size if ask.rows else 1):
         budgets = {n: float(ask.rows[n][i]) for n in given if n in BUDGETS}
         own = get_bounds(question, budgets, measures, space.variables)
         where = space.hold(**{n: float(ask.rows[n][i]) for n in held})
         wanted = None if target is None else float(ask.rows[source.target][i])
+        aim = None if target is None else spend
         tasks.append(
-            Task(source, measures, where, (*bounds, *own), spend, wanted, options.confidence)
+            Task(source, measures, where, (*bounds, *own), aim, wanted, options.confidence)
         )
     return ask, Answers(options, measures, space, get_sizes(options.sizes)), tasks
 
 
 def _spend(options: Options, measures: Measures, space: Space) -> str:
     known = (*space.variables, *measures.names(space.variables))
+    if options.spend == "flops" and "flops" not in known:
+        return options.source.single or ""  # of laws that know no compute
     if options.spend not in known:
         raise PlanError(
             f"Planner: spend='{options.spend}' is nothing that the plan has."
@@ -163,7 +210,7 @@ class Answers:
     def one(self, question: str, given: Mapping[str, float], task: Task) -> Plan:
         """Plan for one solved task."""
         task = replace(task, steady=task.is_steady())
-        law = self.solved(task, draws=False)
+        law = self._stepped(task, self.solved(task, draws=False))
         drawn = None
         if self.source.draws is not None:
             drawn = self.solved(replace(task, confidence=None), draws=True, near=law)
@@ -180,23 +227,29 @@ class Answers:
         )
         if plan.feasible:
             return self._filled(plan, task, law, drawn)
-        nearest = self._described(task, law, 0)
-        more = () if task.wanted is not None else (self._infeasible(task, nearest),)
-        return replace(plan, nearest=nearest, notes=(*notes, *more))
+        nearest = self._described(task, law)
+        broken = self._infeasible(task, nearest)
+        told = task.wanted is not None and limit is not None
+        return replace(plan, nearest=nearest, notes=(*notes, *(() if told else (broken,))))
 
     def _filled(self, plan: Plan, task: Task, law: Solution, drawn: Solution | None) -> Plan:
         """Complete a plan that is feasible."""
         prices = self._prices(task, law)
-        near = self._near_optimal(task, law)
+        near = self._near_optimal(task, law, prices)
         at, moved = self._anchored(task, law, prices)
-        best = self._described(task, at, 0)
+        at = self._stepped(task, at)
+        best = self._described(task, at)
         low, high = ({}, {}) if drawn is None else self._interval(task, drawn, best)
         factor = float(at.values["params"][0] / law.values["params"][0]) if moved else 1.0
         if moved and near:
-            near["params"] = tuple(end * factor for end in near["params"])
+            near |= {n: tuple(e * f for e in near[n]) for n, f in _shifts(near, factor)}
         ranges = {n: r for n, r in self.source.ranges.items() if n in best}
         notes = [*plan.notes, *moved, *self._edge_notes(task, best)]
         notes += data_notes({n: np.array([v]) for n, v in best.items()}, ranges)
+        if task.wanted is not None and self.options.confidence is None:
+            reached = np.array([best[self.source.target]])
+            whole = self.options.step_tokens is not None  # which reach a little more
+            notes += passed_note(self.source.target, np.array([task.wanted]), reached)[whole:]
         return replace(
             plan,
             best=best,
@@ -219,6 +272,8 @@ class Answers:
         share = None if drawn is None else float(drawn.feasible.mean())
         exact = self.options.confidence is None or not feasible[0]  # else it takes too long
         limit = self._reachable(task) if exact else None
+        if limit is None and not feasible[0]:
+            return None, share, []
         notes = reach_notes(
             self.source.target, np.array([task.wanted]),
             np.array([np.nan if limit is None else limit]), feasible,
@@ -232,18 +287,20 @@ class Answers:
     ) -> tuple[Solution, list[Note]]:
         """Move the size towards growth from the last measured optimum, where budgets alone bind."""
         cost = self.options.cost
-        plain = isinstance(cost, Cost) and task.wanted is None and self.sizes is None
-        if not (plain and self.options.anchor and task.space.searched == ("params",)):
+        if not isinstance(cost, Cost) or task.wanted is not None or self.sizes is not None:
             return law, []
-        if self.options.confidence is not None or not set(prices) <= set(BUDGETS):
+        free = task.space.searched == ("params",) and self.options.confidence is None
+        if not (free and self.options.anchor and set(prices) <= set(BUDGETS)):
             return law, []
-        anchor = get_anchor(self.source, cost.kappa) if isinstance(cost, Cost) else None
+        anchor = get_anchor(self.source, cost.kappa)
         if anchor is None:
             return law, []
         log_n, log_d = (np.log(law.values[n][:1]) for n in PAIR)
         size = anchor.moved(self.source.surface(draws=False), log_n + log_d, log_n)
         held = task.solve(space=task.space.hold(params=float(np.exp(size[0]))))
-        return (held, anchor.notes(log_n, size)) if held.feasible[0] else (law, [])
+        spent = [self.measures.of(n, held.values) / self.measures.of(n, law.values) for n in prices]
+        whole = np.allclose(spent, 1.0, rtol=1e-6)  # else another limit binds there
+        return (held, anchor.notes(log_n, size)) if held.feasible[0] and whole else (law, [])
 
     def _about(self) -> dict[str, Any]:
         options = self.options
@@ -268,14 +325,24 @@ class Answers:
             return task.solve(draws=draws, near=near)
         return solve_sizes(task, self.sizes, draws=draws)
 
-    def _described(self, task: Task, found: Solution, row: int) -> dict[str, float]:
-        """Quantities, measures and the target of one plan."""
-        values = {n: float(found.values[n][row]) for n in task.space.variables}
+    def _stepped(self, task: Task, found: Solution) -> Solution:
+        """Tokens in whole steps: the nearest number of them that honours every bound."""
         step = self.options.step_tokens
-        if step is not None and "tokens" in task.space.free:  # whole steps, within the budget
-            steps = values["tokens"] / step
-            whole = np.floor(steps + 1e-9) if task.wanted is None else np.ceil(steps - 1e-9)
-            values["tokens"] = float(step * max(whole, 1.0))
+        if step is None or "tokens" not in task.space.free or not found.feasible[0]:
+            return found
+        steps = float(found.values["tokens"][0]) / step
+        order = (np.floor(steps + _SEEN), np.ceil(steps - _SEEN))
+        for whole in order if task.wanted is None else order[::-1]:
+            values = {**found.values, "tokens": np.array([step * whole])}
+            arrays = {n: np.asarray(v)[:1] for n, v in values.items()}
+            inside = all(np.max(b.excess(arrays)) <= _SEEN for b in task.bounds)
+            if whole >= 1 and inside:
+                return replace(found, values=values)
+        return replace(found, feasible=np.zeros(1, dtype=bool))
+
+    def _described(self, task: Task, found: Solution) -> dict[str, float]:
+        """Quantities, measures and the target of one plan."""
+        values = {n: float(found.values[n][0]) for n in task.space.variables}
         out = dict(values)
         arrays = {n: np.asarray(v) for n, v in values.items()}
         for name in self.measures.names(task.space.variables):
@@ -297,24 +364,27 @@ class Answers:
         for name, values in arrays.items():
             reached = np.where(drawn.feasible, values, np.inf)
             quantiles = (0.5 - self.options.level / 2, 0.5 + self.options.level / 2)
+            same = name in task.space.held
             for end, q, method in zip(ends, quantiles, ("lower", "higher"), strict=True):
-                end[name] = _quantile(reached, q, method)
+                end[name] = best[name] if same else _quantile(reached, q, method)
+            if self.options.confidence is None:  # an anchored plan may lie outside its draws
+                ends[0][name] = min(ends[0][name], best[name])
+                ends[1][name] = max(ends[1][name], best[name])
+            if abs(ends[1][name] - ends[0][name]) <= _SEEN * abs(best[name]):
+                ends[0][name] = ends[1][name] = best[name]
         inputs = {n: np.array([best[n]]) for n in self.source.law.inputs}
         assert self.source.predictor is not None
         pair = self.source.predictor.predict_interval(inputs, level=self.options.level, kind="run")
         for end, value in zip(ends, pair, strict=True):
             end[self.source.target] = float(np.asarray(value).ravel()[0])
         low, high = ({n: end[n] for n in best} for end in ends)
-        if self.options.confidence is None:  # an anchored plan may lie outside its draws
-            for name in (n for n in task.space.variables if np.isfinite(best[n])):
-                low[name], high[name] = min(low[name], best[name]), max(high[name], best[name])
         return low, high
 
-    def _reachable(self, task: Task) -> float:
-        """Best value of the target that the bounds allow."""
-        open_task = replace(task, spend=None, wanted=None)
-        value = float(self.solved(open_task, draws=False).objective[0])
-        return -value if self.source.higher else value
+    def _reachable(self, task: Task) -> float | None:
+        """Best value of the target that the bounds allow; None where they allow nothing."""
+        found = self.solved(replace(task, spend=None, wanted=None), draws=False)
+        value = float(found.objective[0])
+        return None if not found.feasible[0] else -value if self.source.higher else value
 
     def _prices(self, task: Task, point: Solution) -> dict[str, float]:
         """What one percent more of each bound is worth; only bounds that bind."""
@@ -328,25 +398,33 @@ class Answers:
                 out[label] = worth
         return out
 
-    def _near_optimal(self, task: Task, point: Solution) -> dict[str, Any]:
+    def _near_optimal(
+        self, task: Task, point: Solution, prices: Mapping[str, float]
+    ) -> dict[str, Any]:
         """Sizes that do as well with a little more of what is spent."""
         searched = task.space.searched
         if searched != ("params",) or task.space.mixture or self.sizes is not None:
             return {}
         base = float(point.objective[0])
+        extra = 1.0 + self.options.tolerance
         if task.wanted is None:
-            spent = [b.label for b in task.bounds if b.name in BUDGETS]
+            spent = [n for n in prices if n in BUDGETS]
             if not spent:
                 return {}
-            task, allowed = task.relaxed(1.0 + self.options.tolerance, spent), base
+            wider, allowed = task.relaxed(extra, spent), base
+            less = self.solved(task.relaxed(1.0 / extra, spent), draws=False)
+            worth = {f"{self.source.target}_excess": float(less.objective[0]) - base}
         else:
-            allowed = base + float(np.log1p(self.options.tolerance))
+            spent, worth = [str(task.spend)], {}
+            wider, allowed = task, base + float(np.log(extra))
         best = float(np.log(point.values["params"][0]))
-        low, high = (_crossing(task, best, side, allowed) for side in (-1.0, 1.0))
-        return {
-            "params": (float(np.exp(low)), float(np.exp(high))),
-            "tolerance": self.options.tolerance,
-        }
+        ends = [_crossing(wider, best, side, allowed) for side in (-1.0, 1.0)]
+        params = tuple(float(np.exp(end)) for end in ends)
+        near: dict[str, Any] = {"params": params}
+        if "tokens" in task.space.free:
+            held = [wider.solve(space=task.space.hold(params=n)) for n in params]
+            near["tokens"] = tuple(float(h.values["tokens"][0]) for h in held[::-1])
+        return {**near, **worth, "tolerance": self.options.tolerance, "spent": " and ".join(spent)}
 
     def _infeasible(self, task: Task, nearest: Mapping[str, float]) -> Note:
         arrays = {n: np.asarray(v) for n, v in nearest.items()}
@@ -399,6 +477,11 @@ def _crossing(task: Task, best: float, side: float, allowed: float) -> float:
     return 0.5 * (inside + outside)
 
 
+def _shifts(near: Mapping[str, Any], factor: float) -> list[tuple[str, float]]:
+    """How ranges of an anchored plan move with its size."""
+    return [(n, f) for n, f in (("params", factor), ("tokens", 1.0 / factor)) if n in near]
+
+
 def _quantile(values: Array, q: float, method: str) -> float:
     """Quantile that keeps infinity."""
     if np.isfinite(values).all():
@@ -412,6 +495,7 @@ def stacked(plans: Sequence[Plan]) -> Plan:
 
     def column(name: str) -> dict[str, Any]:
         keys = dict.fromkeys(k for p in plans for k in getattr(p, name))
+        keys = dict.fromkeys(k for k in keys if k != "spent")
         return {k: _column([getattr(p, name).get(k, np.nan) for p in plans]) for k in keys}
 
     def optional(name: str) -> Any:
@@ -422,9 +506,8 @@ def stacked(plans: Sequence[Plan]) -> Plan:
 
     near = column("near_optimal")
     if near:
-        near["tolerance"] = next(
-            p.near_optimal["tolerance"] for p in plans if "tolerance" in p.near_optimal
-        )
+        known = next(p.near_optimal for p in plans if "tolerance" in p.near_optimal)
+        near |= {n: known[n] for n in ("tolerance", "spent")}
     return Plan(
         question=first.question,
         target=first.target,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from scaling_laws.errors import PlanError
-from scaling_laws.planning.amounts import Array, is_number, one, plain, positive, whole
+from scaling_laws.planning.amounts import Array, each, is_number, one, plain, positive, whole
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -119,7 +119,7 @@ class Hardware:
         size = positive(f"Hardware '{self.name}'", "params", params)
         named = hasattr(self.utilization, "inputs")
         found: Any = self.utilization
-        values = plain(found(params=size) if named else found(size))
+        values = plain(found(params=size) if named else each(found, size))
         self._check_share(values)
         return values
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from scaling_laws.errors import PlanError, suggest
-from scaling_laws.planning.amounts import Array, is_number
+from scaling_laws.planning.amounts import Array, each, is_number
 from scaling_laws.planning.cost import AnyCost
 from scaling_laws.planning.hardware import Hardware
 
@@ -19,6 +19,7 @@ BUDGETS = ("flops", "seconds", "device_hours", "dollars")
 """Measures that are spent: near-optimal plans may spend a little more of them."""
 
 _HOUR = 3600.0
+_SENSIBLE = (1e3, 1e14)  # params that utilisations are asked about
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,8 @@ class Limit:
     inputs: tuple[str, ...] = ("params",)
 
     def __post_init__(self) -> None:
+        names = (self.inputs,) if isinstance(self.inputs, str) else tuple(self.inputs)
+        object.__setattr__(self, "inputs", names)
         if not callable(self.function):
             raise PlanError(f"Limit: function must be callable, got {self.function!r}.")
         given = [v for v in (self.at_most, self.at_least) if v is not None]
@@ -82,8 +85,8 @@ class Measures:
         """Measures that plans over these quantities have, in the order they are shown."""
         have = set(variables)
         found = []
-        if set(self.cost.inputs) <= have:
-            found.append("flops")
+        if set(self.cost.inputs) <= have or "flops" in have:
+            found += [] if "flops" in have else ["flops"]
             if self.hardware is not None:
                 found += ["seconds", "device_hours"]
                 found += [] if self.hardware.price_per_hour is None else ["dollars"]
@@ -96,14 +99,23 @@ class Measures:
             return np.asarray(values["tokens"] / values["params"])
         if name == "epochs":
             return np.asarray(values["tokens"] / values["unique_tokens"])
-        flops = np.asarray(self.cost.flops(**{n: values[n] for n in self.cost.inputs}))
+        if "flops" in values:
+            flops = np.asarray(values["flops"])
+        else:
+            flops = np.asarray(self.cost.flops(**{n: values[n] for n in self.cost.inputs}))
         if name == "flops" or self.hardware is None:
             return flops
-        seconds = flops / np.asarray(self.hardware.flops_per_second(values.get("params")))
+        seconds = flops / _speed(self.hardware, values.get("params"))
         hours = self.hardware.count / _HOUR
         price = hours * float(self.hardware.price_per_hour or 0.0)
         factor = {"seconds": 1.0, "device_hours": hours, "dollars": price}[name]
         return np.asarray(seconds * factor, dtype=float)
+
+
+def _speed(hardware: Hardware, params: Array | None) -> Array:
+    """Speed of all devices [FLOP/s]; sizes far outside any sense count as the nearest sensible."""
+    size = None if params is None else np.clip(params, *_SENSIBLE)
+    return np.asarray(hardware.flops_per_second(size), dtype=float)
 
 
 @dataclass(frozen=True)
@@ -118,12 +130,20 @@ class Bound:
     value : float
     side : {1, -1}
         1 for at most, -1 for at least.
+    direct : bool
+        Whether it bounds a quantity of the plan itself.
     """
 
     name: str
     function: Callable[[Values], Array]
     value: float
     side: int = 1
+    direct: bool = False
+
+    @property
+    def range(self) -> tuple[float, float]:
+        """Smallest and largest value allowed."""
+        return (0.0, self.value) if self.side == 1 else (self.value, np.inf)
 
     @property
     def label(self) -> str:
@@ -150,16 +170,18 @@ def get_bounds(
     """
     known = (*variables, *measures.names(variables))
     out: list[Bound] = []
+    if not isinstance(limits, Mapping):
+        raise PlanError(f"{where} must map names to bounds, got {limits!r}.")
     for name, limit in limits.items():
         if isinstance(limit, Limit):
             _need(where, name, limit.inputs, known)
             function = _reading(limit, measures)
-            out += _sides(where, name, function, limit.at_least, limit.at_most)
+            out += _sides(where, name, function, False, limit.at_least, limit.at_most)
             continue
         if name not in known:
             raise PlanError(f"{where}: cannot limit '{name}'.{_remedy(name, known, measures)}")
         pair = limit if isinstance(limit, tuple) and len(limit) == 2 else (None, limit)
-        out += _sides(where, name, _measure(name, measures), *pair)
+        out += _sides(where, name, _measure(name, measures), name in variables, *pair)
     return tuple(out)
 
 
@@ -173,13 +195,13 @@ def _measure(name: str, measures: Measures) -> Callable[[Values], Array]:
 def _reading(limit: Limit, measures: Measures) -> Callable[[Values], Array]:
     def function(values: Values) -> Array:
         read = [_measure(n, measures)(values) for n in limit.inputs]
-        return np.asarray(limit.function(*read), dtype=float)
+        return each(limit.function, *read)
 
     return function
 
 
 def _sides(
-    where: str, name: str, function: Callable[[Values], Array], low: Any, high: Any
+    where: str, name: str, function: Callable[[Values], Array], direct: bool, low: Any, high: Any
 ) -> list[Bound]:
     out = []
     for value, side in ((low, -1), (high, 1)):
@@ -190,7 +212,7 @@ def _sides(
                 f"{where}: the limit of '{name}' must be a positive number, a pair (at least, at "
                 f"most), or a Limit: got {value!r}. Write counts out, such as 7e9 for '7B'."
             )
-        out.append(Bound(name, function, float(value), side))
+        out.append(Bound(name, function, float(value), side, direct))
     if not out:
         raise PlanError(f"{where}: the limit of '{name}' has no bound. Leave it out.")
     if len(out) == 2 and out[0].value > out[1].value:

@@ -60,7 +60,8 @@ def _row(
         for key in ("gain", "gain_low", "gain_high"):
             if key in row:
                 column = key.replace("gain", f"per_{'flop' if unit == 'flops' else 'dollar'}")
-                row[column] = row[key] / extra if extra > 0 else np.inf
+                with np.errstate(all="ignore"):  # what costs nothing gains without end, or harms
+                    row[column] = float(np.divide(row[key], extra))
     return row
 
 

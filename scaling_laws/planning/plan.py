@@ -48,8 +48,9 @@ class Plan:
         ``params`` and ``tokens``: smallest and largest value among all plans that reach the same
         target with at most ``tolerance`` more compute. ``<target>_excess``: what that compute is
         worth, in the target's unit, as the gap between the best at the budget and the best at
-        ``budget / (1 + tolerance)``. ``tolerance``: the fraction. Empty where nothing was
-        optimised or no optimum is inside.
+        ``budget / (1 + tolerance)``. ``tolerance``: the fraction; ``spent``: of what, where it
+        is not compute alone. Empty where nothing was optimised, no optimum is inside, or no budget
+        binds.
     more : mapping
         Recommendation divided by the largest measured value of that quantity.
     limit : float or ndarray, optional
@@ -206,7 +207,8 @@ et al. 2022 (rounded) and a cost of 6ND.
         level = f"{100 * self.about['level']:g}% interval" if self.low else ""
         near = ""
         if self.near_optimal:
-            near = f"within {100 * self.near_optimal['tolerance']:g}% more compute"
+            what = self.near_optimal.get("spent", "flops").replace("flops", "compute")
+            near = f"within {100 * self.near_optimal['tolerance']:g}% more {what}"
         yield ("", "best", level, near)
         for name, value in self.best.items():
             interval = ""

@@ -14,13 +14,21 @@ from scaling_laws.planning.amounts import one
 from scaling_laws.planning.anchor import get_anchor
 from scaling_laws.planning.answer import Answerer, Pair, Surface
 from scaling_laws.planning.checks import Asked, asked, check_budget, check_options
-from scaling_laws.planning.constrained import Options, answer, check_confidence, posed
+from scaling_laws.planning.constrained import (
+    Answers,
+    Options,
+    answer,
+    check_options_of_plans,
+    check_within,
+    posed,
+)
 from scaling_laws.planning.cost import AnyCost, Cost, get_cost
 from scaling_laws.planning.hardware import Hardware
 from scaling_laws.planning.limits import Measures
 from scaling_laws.planning.marginal import marginal_values
 from scaling_laws.planning.plan import Plan as Plan
 from scaling_laws.planning.sizes import get_sizes
+from scaling_laws.planning.solving import Task
 from scaling_laws.planning.source import Predictor, Source, get_source
 from scaling_laws.planning.trade_off import regret_table, trade_off_table
 
@@ -137,11 +145,9 @@ class Planner:
     def __post_init__(self) -> None:
         check_options(self.level, self.tolerance)
         get_cost(self.cost)
-        get_source(self.source, self.target)
-        check_confidence(self.confidence, self.source)
+        source = get_source(self.source, self.target)
         get_sizes(self.sizes)
-        if self.step_tokens is not None:
-            one("Planner", "step_tokens", self.step_tokens, unit="tokens")
+        check_options_of_plans(self._options(source))
 
     def for_budget(
         self,
@@ -352,6 +358,12 @@ class Planner:
             )
         positive = {name: amount} | ({} if flops is None else {"flops": flops})
         if not self._plain(source):
+            if flops is None and target is None:
+                raise PlanError(
+                    f"{question}: with neither flops= nor target= it asks what makes this "
+                    f"{name} compute-optimal, which Planner(source, cost) answers without other "
+                    "options. Give a budget or a target."
+                )
             return self._constrained(question, source, positive, target)
         ask = asked(question, positive, {} if target is None else {source.target: target})
         self._need_pair(ask, source, "for_target(value) says how much of that input a value needs")
@@ -408,7 +420,9 @@ class Planner:
         """
         source = get_source(self.source, self.target)
         measures = Measures(get_cost(self.cost), self.hardware)
-        return marginal_values(source, measures, {**self.fixed, **at}, self.level)
+        read = (*source.law.inputs, *measures.cost.inputs)
+        held = {n: v for n, v in self.fixed.items() if n in read}
+        return marginal_values(source, measures, {**held, **at}, self.level)
 
     def trade_off(self, quantity: str, values: ArrayLike, **budget: float) -> pd.DataFrame:
         """What it costs to hold a quantity at other values than the best.
@@ -454,7 +468,7 @@ class Planner:
         [0.21]
         """
         source = get_source(self.source, self.target)
-        _, answers, (task, *_) = posed(self._options(source), "trade_off", budget)
+        answers, task = self._single_task("trade_off", source, budget)
         if quantity not in task.space.free:
             raise PlanError(
                 f"trade_off: '{quantity}' is not free to choose; free are {tuple(task.space.free)}."
@@ -496,12 +510,16 @@ class Planner:
         source = get_source(self.source, self.target)
         if source.draws is None:
             raise PlanError("regret: a bare law has no draws to differ. Give the planner a fit.")
-        _, answers, (task, *_) = posed(self._options(source), "regret", budget)
+        answers, task = self._single_task("regret", source, budget)
         values = plan.best if isinstance(plan, Plan) else plan
+        if not isinstance(values, Mapping):
+            raise PlanError(f"regret: give a Plan or a mapping of inputs, got {plan!r}.")
         missing = [n for n in source.law.inputs if n not in values]
         if missing:
             raise PlanError(f"regret: the plan lacks {missing}. Give every input of the law.")
-        return regret_table(answers, task, values, self.level)
+        given = {n: one("regret", n, values[n]) for n in source.law.inputs}
+        check_within(task, {**task.space.held, **given})
+        return regret_table(answers, task, given, self.level)
 
     def next_runs(self, candidates: Any, *, at: Any, **options: Any) -> NextRuns:
         """Choose the runs that narrow a prediction most for what they cost under this planner.
@@ -555,6 +573,15 @@ class Planner:
         target: ArrayLike | None = None,
     ) -> Plan:
         return answer(self._options(source), question, given, target)
+
+    def _single_task(
+        self, question: str, source: Source, budget: Mapping[str, Any]
+    ) -> tuple[Answers, Task]:
+        """One task, for questions about one budget."""
+        ask, answers, tasks = posed(self._options(source), question, budget)
+        if not ask.scalar:
+            raise PlanError(f"{question}: give one budget, not arrays: got {dict(budget)!r}.")
+        return answers, tasks[0]
 
     def _options(self, source: Source) -> Options:
         own = {f.name: getattr(self, f.name) for f in fields(Options) if f.name != "source"}

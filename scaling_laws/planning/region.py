@@ -90,6 +90,8 @@ class Region:
         at = [excess(end) for end in ends]
         inside = [a <= _SLACK for a in at]
         crossed = inside[0] != inside[1]
+        never = ~(inside[0] | inside[1])  # then the filler that misses by least
+        high = np.where(never & (at[0] < at[1]), self.box[0], high)
         if not crossed.any():
             return low, high, np.where(inside[0], 0.0, np.minimum(*at))
         edge = root(excess, np.where(crossed, ends[0], 0.0), np.where(crossed, ends[1], 0.0))

@@ -85,7 +85,7 @@ def _along_line(objective: Objective, low: float, high: float, count: int) -> Mi
     best = values.argmin(axis=1)
     spacing = (high - low) / (count - 1)
     a = (low + spacing * np.maximum(best - 1, 0))[:, None]
-    b = (low + spacing * np.minimum(best + 1, _GRID - 1))[:, None]
+    b = (low + spacing * np.minimum(best + 1, count - 1))[:, None]
     if len(values) == 1:
         return _zoomed(objective, float(a[0, 0]), float(b[0, 0]))
     x, y = b - _GOLDEN * (b - a), a + _GOLDEN * (b - a)

@@ -38,7 +38,6 @@ class Sizes:
         found = set()
         for params in np.geomspace(low, high, _TRIED):
             size = self.rule(float(params))
-            size = getattr(size, "size", size)
             if size is None:
                 continue
             if not is_number(size) or not 0 < size < np.inf:
@@ -90,11 +89,15 @@ def solve_sizes(task: Task, sizes: Sizes, *, draws: bool) -> Solution:
 
 
 def _relevant(task: Task, sizes: Sizes, free: Solution) -> Array:
+    if "params" not in task.space.free:
+        raise PlanError(f"Planner: sizes= needs a law of params; '{task.source.label}' has none.")
     low, high = task.space.free["params"]
     if sizes.rule is not None:  # a rule is asked around what is best without it
         middle = free.values["params"]
         low, high = max(low, middle.min() / 30.0), min(high, middle.max() * 30.0)
-    return sizes.between(low, high)[:_MOST]
+    listed = sizes.between(low, high)
+    off = np.abs(np.log(listed) - np.log(np.median(free.values["params"])))
+    return np.sort(listed[np.argsort(off, kind="stable")[:_MOST]])
 
 
 def _least(found: Sequence[Solution]) -> Solution:

@@ -14,11 +14,13 @@ from scaling_laws.planning.search import Minimum, minimise
 from scaling_laws.planning.source import Source
 from scaling_laws.planning.space import Space
 
-_OUTSIDE = 1e9  # value of plans that break a bound; it grows with how far they are out
+_OUTSIDE = 1e30  # value of plans that break a bound; it grows with how far they are out
+_NO_LAW = 1e29  # of plans where the law is not defined
 _SCAN = 4001
 _INNER = 25
 _FINE = 17
 _ZOOMS = 7
+_ROUGH_ZOOMS = 4  # where it only has to be known whether a target is reached
 _LOOSE = 1e-10  # how closely quantiles of draws are met
 _EVEN = 1e-9
 
@@ -94,6 +96,7 @@ class Task:
     ) -> Solution:
         """Best plan of the point law, or of every draw, perhaps near one that is known."""
         task = self if space is None else replace(self, space=space, steady=None)
+        task = replace(task, space=task.space.within(task._direct()))
         coef = task.source.coef(draws)
         box = task.space.box
         if len(box) == 1:
@@ -109,6 +112,14 @@ class Task:
             lambda at: task._at(at, coef, steady)[0], box, start=start, smooth=smooth, **grid
         )
         return task._solution(found, coef, steady)
+
+    def _direct(self) -> dict[str, tuple[float, float]]:
+        """Ranges that bounds give to quantities themselves."""
+        out: dict[str, tuple[float, float]] = {}
+        for bound in (b for b in self.bounds if b.direct):
+            low, high = out.get(bound.name, (0.0, np.inf))
+            out[bound.name] = max(low, bound.range[0]), min(high, bound.range[1])
+        return out
 
     def relaxed(self, factor: float, names: Sequence[str]) -> Task:
         """Return the task with these bounds wider by a factor."""
@@ -139,7 +150,7 @@ class Task:
         values = self.space.values(at)
         shape = np.broadcast_shapes((1, 1), *(np.shape(x) for x in at))
         low, high, miss = self.region.interval(values, shape)
-        low, high = np.minimum(low, high), high
+        low = np.minimum(low, high)
         if self.wanted is None:
             if self.space.filler is None or steady:
                 w, value = high, self._signed(values, high, coef)
@@ -166,7 +177,7 @@ class Task:
             value = np.asarray(self.source.law.family.evaluate(inputs, coef), dtype=float)
         shape = np.broadcast_shapes(value.shape, w.shape, (len(coef[0]), 1))
         value = np.broadcast_to(-value if self.source.higher else value, shape)
-        return np.where(np.isnan(value), 0.1 * _OUTSIDE, np.clip(value, -1e8, 0.1 * _OUTSIDE))
+        return np.where(np.isnan(value), _NO_LAW, np.clip(value, -_NO_LAW, _NO_LAW))
 
     def _assured(self, inputs: Sequence[Array]) -> Array:
         """Value that a run is at least as good as, with the task's confidence."""
@@ -186,12 +197,17 @@ class Task:
             return np.asarray(np.log(np.broadcast_to(spent, np.broadcast_shapes(w.shape))))
 
     def _inner(
-        self, values: Values, low: Array, high: Array, coef: tuple[Array, ...]
+        self,
+        values: Values,
+        low: Array,
+        high: Array,
+        coef: tuple[Array, ...],
+        zooms: int = _ZOOMS,
     ) -> tuple[Array, Array]:
         """Best filler between two, for laws that more of it may harm."""
         a, b = np.broadcast_arrays(low, high, np.empty((len(coef[0]), 1)))[:2]
         best = b
-        for turn in range(1 + _ZOOMS):
+        for turn in range(1 + zooms):
             share = np.linspace(0.0, 1.0, _FINE if turn else _INNER)
             at = a + (b - a) * share[:, None, None]
             heights = self._stack(values, at, coef)
@@ -217,30 +233,24 @@ class Task:
         """Least filler that reaches the target, and how far the best falls short, if it does."""
         wanted = float(self.wanted or 0.0) * (-1.0 if self.source.higher else 1.0)
         if steady or self.space.filler is None:
-            low, high = np.broadcast_arrays(low, high)
-            ends = np.stack([low, high])
-        else:  # the first of several steps on which the target is reached
-            ends = low + (high - low) * np.linspace(0.0, 1.0, _INNER)[:, None, None]
-        ends = np.broadcast_to(ends, (len(ends), len(coef[0]), ends.shape[-1]))
-        over = self._stack(values, ends, coef) - wanted
-        best = over.min(axis=0)
-        short = np.where(best > _EVEN * abs(wanted), np.maximum(best, 1e-9), 0.0)
+            top, best = high, self._signed(values, high, coef)
+        else:  # up to the best filler more of it helps
+            top, best = self._inner(values, low, high, coef, _ROUGH_ZOOMS)
+        over = best - wanted
+        short = np.where(over > _EVEN * abs(wanted), np.maximum(over, 1e-9), 0.0)
+        top = np.broadcast_to(top, over.shape)
         if self.space.filler is None:
-            return ends[-1], short
-        reached = over <= 0
-        first = np.where(reached.any(axis=0), reached.argmax(axis=0), over.argmin(axis=0))
-        before = np.maximum(first - 1, 0)[None]
-        top = np.take_along_axis(ends, first[None], axis=0)[0]
-        bottom = np.take_along_axis(ends, before, axis=0)[0]
-        start = np.take_along_axis(over, before, axis=0)[0]
-        crossed = (start > 0) & (best <= 0)
+            return top, short
+        bottom = np.broadcast_to(low, over.shape)
+        already = self._signed(values, bottom, coef) <= wanted
+        crossed = ~already & (over <= 0)
 
         def excess(w: Array) -> Array:
             return self._signed(values, w, coef) - wanted
 
         loose = {} if self.confidence is None else {"close": _LOOSE}
         edge = root(excess, np.where(crossed, bottom, top), top, **loose)
-        return np.where(crossed, edge, top), short
+        return np.where(crossed, edge, np.where(already, bottom, top)), short
 
     def is_steady(self) -> bool:
         """Whether more of the filler never harms, by the point law."""

@@ -18,6 +18,7 @@ from scaling_laws.planning.power_sum import PowerSum, power_sum
 from scaling_laws.quantities import quantity
 
 PAIR = ("params", "tokens")
+_QUANTITIES = ("params", "tokens", "flops", "tokens_per_param")
 Kind = Literal["run", "mean"]
 _MOST_SEARCHED = 200  # draws of several laws together, whose optima are searched for
 
@@ -158,6 +159,8 @@ def get_source(source: Any, target: str | None) -> Source:
     PlanError
         ``source`` is neither, or ``target`` contradicts it.
     """
+    if target is not None and (not isinstance(target, str) or target in _QUANTITIES):
+        raise PlanError(f"target must name what the law predicts, got {target!r}.")
     if isinstance(source, Law):
         name = target or ("score" if source.family.increasing else "loss")
         ranges = {n: (low, high) for n, low, high in source.validity}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,9 @@ _FILLERS = ("tokens", "samples", "steps", "params")
 _SMALLEST_SHARE = 18.0  # exp(-18) of a mixture counts as nothing
 _BEYOND = 1e3  # below the smallest measured value
 _LARGEST = float(np.log(1e60))
+_AMOUNTS = ("flops", "epochs")  # what a plan amounts to, unless the law reads it
+_HALVINGS = 60
+_ROUNDING = 1e-9
 
 
 @dataclass(frozen=True)
@@ -35,9 +38,11 @@ class Space:
     logs : frozenset of str
         Those searched on a logarithmic scale.
     mixture : tuple of str
-        Shares that sum to one, searched together.
+        Shares that are searched together.
     filler : str, optional
         The quantity that takes what the bounds leave.
+    total : float, default 1.0
+        What the searched shares sum to.
     """
 
     held: Mapping[str, float]
@@ -45,6 +50,7 @@ class Space:
     logs: frozenset[str]
     mixture: tuple[str, ...]
     filler: str | None
+    total: float = 1.0
 
     @property
     def searched(self) -> tuple[str, ...]:
@@ -77,18 +83,47 @@ class Space:
         for name, x in zip(self.searched, at, strict=False):
             out[name] = np.exp(x) if name in self.logs else x
         if self.mixture:
-            scores = [*at[len(self.searched) :], np.zeros_like(at[-1])]
-            top = np.maximum.reduce(scores)
-            parts = [np.exp(s - top) for s in scores]
-            total = sum(parts)
-            out |= {n: p / total for n, p in zip(self.mixture, parts, strict=True)}
+            scores = [*at[len(self.searched) :], np.zeros(np.shape(at[-1]) if at else (1, 1))]
+            out |= dict(zip(self.mixture, self._shares(scores), strict=True))
         return out
 
+    def _shares(self, scores: Sequence[Array]) -> list[Array]:
+        """Shares within their ranges that sum to the total, growing with their scores."""
+        top = np.maximum.reduce(list(scores))
+        parts = [np.exp(s - top) for s in scores]
+        free = sum(parts)
+        shares = [self.total * p / free for p in parts]
+        ranges = [self.free[n] for n in self.mixture]
+        if all(low <= 0.0 and high >= self.total for low, high in ranges):
+            return shares
+        below, above = np.full(np.shape(free), -60.0), np.full(np.shape(free), 60.0)
+        for _ in range(_HALVINGS):  # the level at which clipped shares sum to the total
+            level = 0.5 * (below + above)
+            clipped = [np.clip(p * np.exp(level), *r) for p, r in zip(parts, ranges, strict=True)]
+            over = sum(clipped) > self.total
+            below, above = np.where(over, below, level), np.where(over, level, above)
+        return clipped
+
     def hold(self, **values: float) -> Space:
-        """Return the space with further quantities held."""
+        """Return the space with further quantities held; the other shares sum to what is left."""
         free = {n: r for n, r in self.free.items() if n not in values}
+        mixture = tuple(n for n in self.mixture if n not in values)
+        total = self.total - sum(v for n, v in values.items() if n in self.mixture)
         filler = None if self.filler in values else self.filler
-        return Space({**self.held, **values}, free, self.logs, self.mixture, filler)
+        return Space({**self.held, **values}, free, self.logs, mixture, filler, total)
+
+    def within(self, ranges: Mapping[str, tuple[float, float]]) -> Space:
+        """Return the space with searched quantities in narrower ranges where these leave any."""
+        free = dict(self.free)
+        for name, (low, high) in ranges.items():
+            if name in free and name != self.filler:
+                pair = max(low, free[name][0]), min(high, free[name][1])
+                free[name] = pair if pair[0] < pair[1] else free[name]
+        least = sum(free[n][0] for n in self.mixture)
+        most = sum(free[n][1] for n in self.mixture)
+        if self.mixture and not least < self.total < most:
+            free |= {n: self.free[n] for n in self.mixture}  # no mixture is allowed: say so later
+        return replace(self, free=free)
 
     def on_edge(self, values: Mapping[str, float]) -> list[str]:
         """Searched quantities that ended at an end of their range."""
@@ -125,16 +160,21 @@ def get_space(
         A value is not a positive number, a name is unknown, or a range is missing.
     """
     law = source.law
-    mixture = tuple(n for n in law.inputs if input_domain(law.family, n) == "fraction")
-    mixture = mixture if len(mixture) > 1 and not set(mixture) & set(fixed) else ()
+    shares = [n for n in law.inputs if input_domain(law.family, n) == "fraction"]
+    shares = shares if len(shares) > 1 else []
     read = (*law.inputs, *(n for n in needed if n not in law.inputs))
-    _check_names(source.label, "fixed", fixed, (*read, *INPUT_NAMES))
+    known = (*read, *(n for n in INPUT_NAMES if n not in _AMOUNTS))
+    _check_names(source.label, "fixed", fixed, known)
     _check_names(source.label, "ranges", ranges, law.inputs)
-    held = {n: _number(n, v) for n, v in fixed.items()}
+    held = {n: _number(n, v, least=0.0 if n in shares else None) for n, v in fixed.items()}
     free = {n: _range(source, n, ranges) for n in law.inputs if n not in held}
+    mixture = tuple(n for n in shares if n in free)
+    total = 1.0 - sum(held.get(n, 0.0) for n in shares)
+    if shares and (total < -_ROUNDING or (not mixture and abs(total) > _ROUNDING)):
+        raise PlanError(f"Planner: shares {shares} are held at a sum of {1 - total:g}, not one.")
     logs = {n for n, (low, _) in free.items() if low > 0 and n not in mixture}
     filler = next((n for n in _FILLERS if n in free and n in logs), None)
-    return Space(held, free, frozenset(logs), mixture, filler)
+    return Space(held, free, frozenset(logs), mixture, filler, total)
 
 
 def _check_names(label: str, what: str, given: Mapping[str, Any], known: Sequence[str]) -> None:
@@ -149,13 +189,17 @@ def _check_names(label: str, what: str, given: Mapping[str, Any], known: Sequenc
 
 def _range(source: Source, name: str, ranges: Mapping[str, Any]) -> tuple[float, float]:
     known = source.ranges.get(name)
+    fraction = input_domain(source.law.family, name) == "fraction"
     if name in ranges:
-        low, high = (_number(name, v) for v in ranges[name])
+        pair = ranges[name]
+        if not isinstance(pair, tuple | list) or len(pair) != 2:
+            raise PlanError(f"Planner: range of '{name}' must be (low, high), got {pair!r}.")
+        low, high = (_number(name, v, least=0.0 if fraction else None) for v in pair)
         if not low < high:
             raise PlanError(f"Planner: range of '{name}' must increase, got {ranges[name]!r}.")
         return low, high
-    if input_domain(source.law.family, name) == "fraction":
-        return known or (0.0, 1.0)
+    if fraction:
+        return 0.0, 1.0
     if name in SCALES:
         least = 1.0 if known is None else min(1.0, known[0] / _BEYOND)
         return least, float(np.exp(_LARGEST))
@@ -172,10 +216,13 @@ def _range(source: Source, name: str, ranges: Mapping[str, Any]) -> tuple[float,
     return known
 
 
-def _number(name: str, value: Any) -> float:
-    if not is_number(value) or not np.isfinite(value) or value < 0:
+def _number(name: str, value: Any, least: float | None = None) -> float:
+    """Return a positive number, or one of at least ``least``."""
+    known = is_number(value) and np.isfinite(value)
+    if not known or (value <= 0 if least is None else value < least):
+        bound = "> 0" if least is None else f">= {least:g}"
         raise PlanError(
-            f"Planner: {name} must be a number >= 0, got {value!r}. Write counts out, such as 7e9 "
-            "for '7B'."
+            f"Planner: {name} must be a number {bound}, got {value!r}. Write counts out, such as "
+            "7e9 for '7B'."
         )
     return float(value)

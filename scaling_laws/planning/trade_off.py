@@ -25,9 +25,11 @@ def trade_off_table(
     import pandas as pd
 
     source, spend = answers.source, answers.options.spend
+    by_draw = replace(task, confidence=None)
     best = answers.solved(task, draws=False)
-    drawn = None if source.draws is None else answers.solved(task, draws=True)
-    budget = _spent(task, spend, best.values)
+    drawn = None if source.draws is None else answers.solved(by_draw, draws=True)
+    known = (*task.space.variables, *answers.measures.names(task.space.variables))
+    budget = _spent(task, spend, best.values) if spend in known else np.nan
     aim = float(best.objective[0]) * (-1.0 if source.higher else 1.0)
     free = replace(task, bounds=tuple(b for b in task.bounds if b.name not in BUDGETS))
     rows = []
@@ -40,12 +42,14 @@ def trade_off_table(
             row[other] = float(here.values[other][0])
         row["excess"] = float(here.objective[0] - best.objective[0])
         if drawn is not None:
-            excess = task.solve(draws=True, space=held).objective - drawn.objective
+            excess = by_draw.solve(draws=True, space=held).objective - drawn.objective
             ends = (0.5 - level / 2, 0.5 + level / 2)
             row["excess_low"], row["excess_high"] = (float(np.quantile(excess, q)) for q in ends)
-        reach = replace(free, spend=spend, wanted=aim).solve(space=held)
-        cost = float(np.exp(reach.objective[0])) if reach.feasible[0] else np.inf
-        row["overhead"] = cost / budget - 1.0
+        row["overhead"] = np.nan
+        if np.isfinite(budget):
+            reach = replace(free, spend=spend, wanted=aim).solve(space=held)
+            cost = float(np.exp(reach.objective[0])) if reach.feasible[0] else np.inf
+            row["overhead"] = cost / budget - 1.0
         rows.append(row)
     table = pd.DataFrame(rows)
     table.loc[~table["feasible"], [c for c in table if str(c).startswith("excess")]] = np.nan
@@ -65,7 +69,7 @@ def regret_table(
     import pandas as pd
 
     source = answers.source
-    drawn = answers.solved(task, draws=True)
+    drawn = answers.solved(replace(task, confidence=None), draws=True)
     inputs = [np.array([float(plan[n])]) for n in source.law.inputs]
     with np.errstate(all="ignore"):
         value = source.law.family.evaluate(inputs, source.coef(True))
