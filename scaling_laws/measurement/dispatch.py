@@ -6,6 +6,7 @@ import itertools
 import pickle
 import warnings
 from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import nullcontext
 from typing import Any
 
 from scaling_laws.errors import MeasureError
@@ -152,23 +153,24 @@ class Dispatcher:
         yield from stream(tasks)
 
     def _parallel(self, **options: Any) -> Any:
-        from joblib import Parallel
+        from joblib import Parallel, parallel_config
 
         active = self._backend == ACTIVE
         try:
-            return Parallel(
-                n_jobs=None if active and self._workers == 1 else self._workers,
-                backend=None if active else self._backend,
-                batch_size=1,
-                pre_dispatch="n_jobs",
-                **options,
-            )
+            # Not Parallel(backend=): that does not know the backends of other packages.
+            with nullcontext() if active else parallel_config(backend=self._backend):
+                return Parallel(
+                    n_jobs=None if active and self._workers == 1 else self._workers,
+                    batch_size=1,
+                    pre_dispatch="n_jobs",
+                    **options,
+                )
         except (ValueError, KeyError, ImportError) as failure:
             if options:
                 raise
             raise MeasureError(
-                f"joblib has no backend {self._backend!r} here ({failure}). Use 'loky', "
-                "'threading', or register it first."
+                f"joblib cannot use the backend {self._backend!r} here ({failure}). Use 'loky', "
+                "'threading', or start or register it first."
             ) from failure
 
 
