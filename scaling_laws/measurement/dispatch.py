@@ -29,8 +29,8 @@ class Dispatcher:
         Called with each configuration.
     options : mapping
         Keyword arguments of :func:`scaling_laws.measurement.runner.measure`.
-    workers : int
-        Runs at a time.
+    workers : int or None
+        Runs at a time; None is one, or all workers of the backend.
     isolate : bool
         A child process per run.
     timeout : float or None
@@ -56,22 +56,22 @@ class Dispatcher:
         self,
         train: Callable[..., Any],
         options: Mapping[str, Any],
-        workers: int,
+        workers: int | None,
         isolate: bool,
         timeout: float | None,
         backend: str | None,
     ) -> None:
         self._train = train
         self._options = options
-        self._workers = workers
+        self._requested = workers
         self._backend = backend
         self._timeout = timeout
-        self._isolate = isolate or timeout is not None or (workers > 1 and backend is None)
+        self.workers = (workers or 1) if backend is None else self._parallel()._effective_n_jobs()
+        several = self.workers > 1 and backend is None
+        self._isolate = isolate or timeout is not None or several
         self._supervisor: Supervisor | None = None
         if self._isolate or backend is not None:
             self._supervisor = Supervisor(train, timeout, options)
-        if backend is not None:
-            self._parallel()
 
     def run(self, jobs: Iterator[Job], keep: Keep) -> None:
         """Do the jobs; ``keep`` is called with the key and the record of each.
@@ -109,9 +109,9 @@ class Dispatcher:
         done = False
         try:
             tasks = (delayed(one)(*job) for job in jobs)
-            Parallel(
-                n_jobs=self._workers, backend="threading", batch_size=1, pre_dispatch="n_jobs"
-            )(tasks)
+            Parallel(n_jobs=self.workers, backend="threading", batch_size=1, pre_dispatch="n_jobs")(
+                tasks
+            )
             done = True
         finally:
             if not done:
@@ -146,8 +146,7 @@ class Dispatcher:
         try:
             stream = self._parallel(return_as="generator_unordered")
         except ValueError:  # an older joblib, or a backend that only returns lists
-            size = max(1, self._parallel()._effective_n_jobs())
-            while batch := list(itertools.islice(tasks, size)):
+            while batch := list(itertools.islice(tasks, self.workers)):
                 yield from self._parallel()(batch)
             return
         yield from stream(tasks)
@@ -156,11 +155,12 @@ class Dispatcher:
         from joblib import Parallel, parallel_config
 
         active = self._backend == ACTIVE
+        every = None if active else -1
         try:
             # Not Parallel(backend=): that does not know the backends of other packages.
             with nullcontext() if active else parallel_config(backend=self._backend):
                 return Parallel(
-                    n_jobs=None if active and self._workers == 1 else self._workers,
+                    n_jobs=every if self._requested is None else self._requested,
                     batch_size=1,
                     pre_dispatch="n_jobs",
                     **options,

@@ -275,10 +275,12 @@ class Ledger:
         with self._lock:
             now = self._clock()
             parts = [
-                max(0.0, self._predict(self._sizes[key]) - (now - self._begun.get(key, now)))
+                self._predict(self._sizes[key]) - (now - self._begun.get(key, now))
                 for key in missing
             ]
-        return max([sum(parts) / self._workers, *parts], default=0.0)
+        if any(map(math.isnan, parts)):
+            return math.nan
+        return max([sum(max(0.0, part) for part in parts) / self._workers, *parts, 0.0])
 
     def _affords_flops(self, key: str) -> bool:
         limit = self._budget.get("flops", math.inf)

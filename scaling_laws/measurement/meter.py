@@ -98,7 +98,7 @@ class meter:  # noqa: N801 - used as a function: ``with meter() as m``
             self._devices = DeviceGauge()
             _running.append(self)
         self._held = memory_held()
-        self._earlier_peak = memory_peak()
+        self._earlier_peak = self._held if self._was_reset else memory_peak()
         self._seen_peak = 0
         self._start_cpu = processor_seconds()
         self._start = time.perf_counter()

@@ -187,7 +187,7 @@ def recorded(
         def run(*args: _P.args, **kwargs: _P.kwargs) -> _R:
             with record(log, **_arguments(signature, left_out, args, kwargs)) as current:
                 answer = train(*args, **kwargs)
-                current.result(answer)
+                current.result(_numbers(answer, "the function returned"))
             return answer
 
         return run

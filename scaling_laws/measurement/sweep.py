@@ -86,7 +86,7 @@ def sweep(
     configurations: Iterable[Mapping[str, Any]],
     *,
     log: str | os.PathLike[str] | None = None,
-    workers: int = 1,
+    workers: int | None = None,
     isolate: bool = False,
     timeout: float | None = None,
     backend: str | None = None,
@@ -113,8 +113,9 @@ def sweep(
     log : path-like, optional
         File of JSON lines, one per finished run, on the disk before the next run starts. Runs
         already there are not done again. Numbers count as equal across types: 1 is 1.0.
-    workers : int, default 1
-        Runs at a time. More than one implies a child process per run, without ``backend``.
+    workers : int, optional
+        Runs at a time: one, or with a ``backend`` as many as it has workers. More than one
+        without ``backend`` implies a child process per run.
     isolate : bool, default False
         Do each run in a fresh child process: its peak memory is its own, and a crash costs one
         row. Children leave with this process, however it ends.
@@ -124,7 +125,8 @@ def sweep(
     backend : str, optional
         Send the runs to joblib's workers: ``"loky"``, ``"threading"``, any backend that was
         registered (``"dask"``, ``"ray"``, ``"spark"``), or ``"active"`` for the one of
-        ``joblib.parallel_config``. With ``isolate`` the workers start a child for each run.
+        ``joblib.parallel_config``. With ``isolate`` the workers start a child for each run. With
+        ``workers=1`` joblib does the runs in this process.
     retries : int, default 0
         Further attempts at a run that failed, those of earlier calls counted; each is a line of
         the log. A loss that is not finite is a result, and not tried again.
@@ -183,10 +185,11 @@ def sweep(
     """
     wanted = wanted_runs(configurations)
     options = {"warmup": warmup, "repeats": repeats, "count_flops": count_flops}
-    _check_options(train, workers=workers, repeats=repeats, warmup=warmup, retries=retries)
+    count = 1 if workers is None else workers
+    _check_options(train, workers=count, repeats=repeats, warmup=warmup, retries=retries)
     dispatcher = Dispatcher(train, options, workers, isolate, _checked(timeout), backend)
     costs = {key: cost_of(config, cost) for key, config in wanted.items()}
-    ledger = Ledger(costs, checked_budget(budget), workers)
+    ledger = Ledger(costs, checked_budget(budget), dispatcher.workers)
     with ExitStack() as stack:
         book = stack.enter_context(RunLog(log, exclusive=True)) if log is not None else None
         work = _Work(wanted, costs, book, ledger, _listener(progress, len(wanted), stack))
