@@ -1,6 +1,7 @@
-"""Kill a sweep with SIGKILL at random moments: is a finished run ever lost, a child ever left?
+"""Kill a sweep or its workers with SIGKILL at random moments: is a finished run ever lost?
 
-Run ``python benchmarks/kill_sweep.py --trials 20``; it prints one line per trial and a summary.
+Run ``python benchmarks/kill_sweep.py --trials 50``; it prints one line per trial and a summary.
+Trials kill the parent and the workers in turn.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from scaling_laws import read_log
@@ -36,14 +38,14 @@ def make(directory):
 
 directory = sys.argv[1]
 sl.sweep(make(directory), sl.grid(index=range(int(sys.argv[2]))), workers=int(sys.argv[3]),
-         log=Path(directory) / "runs.jsonl")
+         log=Path(directory) / "runs.jsonl", retries=int(sys.argv[4]))
 """
 
 
-def start(directory: Path) -> subprocess.Popen[bytes]:
+def start(directory: Path, retries: int = 0) -> subprocess.Popen[bytes]:
     """Start the sweep as its own process, which the trial may kill."""
     return subprocess.Popen(
-        [sys.executable, "-c", PARENT, str(directory), str(RUNS), str(WORKERS)],
+        [sys.executable, "-c", PARENT, str(directory), str(RUNS), str(WORKERS), str(retries)],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)},
     )
 
@@ -119,6 +121,40 @@ def is_sound(outcome: dict[str, int]) -> bool:
     )
 
 
+def worker_trial(directory: Path, kills: int, rng: random.Random) -> dict[str, int]:
+    """Kill children of a sweep that tries again; it has to end by itself with every run."""
+    parent = start(directory, retries=kills)
+    killed: set[int] = set()
+    while parent.poll() is None and len(killed) < kills:
+        time.sleep(rng.uniform(0, 0.05))
+        begun = {int(path.stem.split("-")[1]) for path in directory.glob("*.begun")}
+        running = sorted(child for child in begun - killed if is_alive(child))
+        if running:
+            child = rng.choice(running)
+            with suppress(ProcessLookupError):
+                os.kill(child, signal.SIGKILL)
+            killed.add(child)
+    code = parent.wait()
+    table = read_log(directory / "runs.jsonl")
+    finished = table["index"][table["status"] == "ok"].tolist()
+    begun_again = len(indices(directory, "begun")) - len(table)
+    return {
+        "exit_code": code,
+        "killed": int((table["status"] == "killed").sum()),
+        "torn": len(table.attrs["torn_lines"]),
+        "orphans": len(orphans(directory)),
+        "unaccounted": begun_again,
+        "repeated": len(finished) - len(set(finished)),
+        "absent": RUNS - len(set(finished)),
+    }
+
+
+def is_sound_without_workers(outcome: dict[str, int], kills: int) -> bool:
+    """Every run finished once, each attempt is in the log, and no more were lost than killed."""
+    zeros = ("exit_code", "torn", "orphans", "unaccounted", "repeated", "absent")
+    return all(outcome[name] == 0 for name in zeros) and outcome["killed"] <= kills
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--trials", type=int, default=20)
@@ -127,10 +163,17 @@ def main() -> None:
     rng = random.Random(options.seed)
     sound = 0
     for number in range(options.trials):
-        with tempfile.TemporaryDirectory() as directory:
-            outcome = trial(Path(directory), rng.randrange(RUNS), rng.uniform(0, 0.1))
-        sound += is_sound(outcome)
-        print(number, outcome, flush=True)
+        with tempfile.TemporaryDirectory() as name:
+            directory = Path(name)
+            if number % 2:
+                kills = rng.randint(1, 8)
+                outcome = worker_trial(directory, kills, rng)
+                passed = is_sound_without_workers(outcome, kills)
+            else:
+                outcome = trial(directory, rng.randrange(RUNS), rng.uniform(0, 0.1))
+                passed = is_sound(outcome)
+        sound += passed
+        print(number, "worker" if number % 2 else "parent", passed, outcome, flush=True)
     print(f"{sound} of {options.trials} trials lost nothing, left no child, repeated nothing")
 
 

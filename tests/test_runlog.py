@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import scaling_laws as sl
-from scaling_laws.measurement.runlog import RunLog, key_of, plain_value, read_records
+from scaling_laws.measurement.configuration import key_of, plain_value
+from scaling_laws.measurement.runlog import RunLog, read_records
 
 
 def record(**changes):

@@ -16,10 +16,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import scaling_laws as sl
+from scaling_laws.measurement.configuration import RESERVED
 from scaling_laws.measurement.meter import memory_peak
-from scaling_laws.measurement.runlog import RESERVED, read_records
+from scaling_laws.measurement.runlog import read_records
 
-TIMED = ["seconds", "cpu_seconds", "peak_memory", "started"]
+TIMED = ["seconds", "first_seconds", "cpu_seconds", "peak_memory", "started"]
 MB = 1e6
 
 
@@ -170,7 +171,8 @@ def test_children_load_nothing_of_ours_but_the_runner():
         import sys
 
         ours = {name for name in sys.modules if name.split(".")[0] == "scaling_laws"}
-        extra = ours - {f"scaling_laws{end}" for end in ("", ".measurement", ".measurement.meter")}
+        room = {f"scaling_laws.measurement{end}" for end in ("", ".meter", ".devices")}
+        extra = ours - room - {"scaling_laws"}
         return {"ours": len(extra), "numpy": int("numpy" in sys.modules)}
 
     runs = sl.sweep(train, sl.grid(width=1), isolate=True)
@@ -188,8 +190,8 @@ def test_peak_memory_is_the_run_s_own_under_a_large_parent():
 
     runs = sl.sweep(train, sl.grid(megabytes=[10, 200]), isolate=True)
     assert parent[-1] == 1
-    assert 5 * MB < runs.peak_memory[0] < 20 * MB
-    assert runs.peak_memory[1] == pytest.approx(200 * MB, rel=0.1)
+    assert runs.peak_memory[0] == pytest.approx(10 * MB, rel=0.1)
+    assert runs.peak_memory[1] == pytest.approx(200 * MB, rel=0.05)
 
 
 def test_what_a_run_prints_goes_to_standard_error(capfd):
@@ -365,6 +367,14 @@ def test_killing_the_parent_loses_nothing_and_leaves_nobody(tmp_path, seed):
 
 
 @linux
+@pytest.mark.parametrize("seed", [1, 2])
+def test_killing_workers_loses_nothing_when_tried_again(tmp_path, seed):
+    kill_sweep = load_kill_sweep()
+    outcome = kill_sweep.worker_trial(tmp_path, 4, random.Random(seed))
+    assert kill_sweep.is_sound_without_workers(outcome, 4), outcome
+
+
+@linux
 def test_ctrl_c_loses_nothing_and_leaves_nobody(tmp_path):
     kill_sweep = load_kill_sweep()
     parent = kill_sweep.start(tmp_path)
@@ -377,6 +387,42 @@ def test_ctrl_c_loses_nothing_and_leaves_nobody(tmp_path):
     records, torn = read_records(log)
     assert torn == []
     assert 5 <= len(records) < kill_sweep.RUNS
+
+
+@linux
+def test_ctrl_c_does_not_wait_for_long_runs(tmp_path):
+    def train(width):
+        import os
+        import time
+
+        open(os.path.join(directory, str(os.getpid())), "w").close()
+        time.sleep(600)
+
+    directory = str(tmp_path)
+    code = (
+        "import sys, cloudpickle, scaling_laws as sl;"
+        "sl.sweep(cloudpickle.loads(bytes.fromhex(sys.argv[1])), sl.grid(width=[1, 2]), workers=2)"
+    )
+    import cloudpickle
+
+    train_bytes = pickled_by_value(cloudpickle, train).hex()
+    parent = subprocess.Popen([sys.executable, "-c", code, train_bytes], stderr=subprocess.DEVNULL)
+    while len(list(tmp_path.iterdir())) < 2:
+        assert parent.poll() is None
+        time.sleep(0.01)
+    parent.send_signal(signal.SIGINT)
+    assert parent.wait(timeout=30) != 0
+    assert not wait_until_gone([int(path.name) for path in tmp_path.iterdir()])
+
+
+def pickled_by_value(cloudpickle, function):
+    """Bytes of a function that a process without this module can load."""
+    module = sys.modules[__name__]
+    cloudpickle.register_pickle_by_value(module)
+    try:
+        return cloudpickle.dumps(function)
+    finally:
+        cloudpickle.unregister_pickle_by_value(module)
 
 
 @linux
@@ -393,6 +439,7 @@ def test_a_child_notices_the_closed_pipe_where_the_kernel_does_not_tell(tmp_path
         "path": sys.path,
         "train": cloudpickle.dumps(make_train()),
         "config": cloudpickle.dumps({"width": 1, "mode": "sleep"}),
+        "options": {},
     }
     child = subprocess.Popen(
         [sys.executable, "-c", code, str(os.getpid())],

@@ -5,12 +5,16 @@ Standard library only: a child process that is being measured imports this and n
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from types import TracebackType
 from typing import Literal
+
+from scaling_laws.measurement.devices import DeviceGauge, synchronise
 
 MemorySource = Literal["reset", "exceeded", "unknown"]
 
@@ -35,14 +39,20 @@ class meter:  # noqa: N801 - used as a function: ``with meter() as m``
     peak_memory_source : {"reset", "exceeded", "unknown"}
         ``"reset"``: the kernel's peak was reset on entry, so the figure is the block's own.
         ``"exceeded"``: it could not be reset, but the block passed every earlier peak.
-        ``"unknown"``: neither (other systems than Linux), and ``peak_memory`` is NaN.
+        ``"unknown"``: neither (other systems than Linux), or another thread measured at the
+        same time, and ``peak_memory`` is NaN.
+    device_memory : float
+        Peak memory torch (CUDA, ROCm) or jax took on an accelerator, above what was held on
+        entry, of the device that took most [bytes]; NaN where none was in use.
+    shared : bool
+        Another thread measured during the block: processor time and memory are of both.
 
     Notes
     -----
     Memory is the process's resident memory, so work of other threads counts too, and memory that
     was freed but not returned to the system before the block hides part of its use. A fresh
-    process, ``sweep(..., isolate=True)``, has neither trouble. Work queued on an accelerator is
-    only counted once it is waited for: synchronise before the block ends.
+    process, ``sweep(..., isolate=True)``, has neither trouble. Where torch or jax is loaded and
+    has used an accelerator, its queued work is waited for on entry and at the end.
 
     Examples
     --------
@@ -57,6 +67,10 @@ class meter:  # noqa: N801 - used as a function: ``with meter() as m``
         self.cpu_seconds = 0.0
         self.peak_memory = float("nan")
         self.peak_memory_source: MemorySource = "unknown"
+        self.device_memory = float("nan")
+        self.shared = False
+        self._thread = 0
+        self._devices: DeviceGauge | None = None
         self._elapsed: float | None = None
         self._start = time.perf_counter()
         self._seen_peak = 0
@@ -70,13 +84,21 @@ class meter:  # noqa: N801 - used as a function: ``with meter() as m``
 
     def __enter__(self) -> meter:
         self._elapsed = None
+        self._thread = threading.get_ident()
+        with suppress(Exception):  # what failed on a device, the block will meet itself
+            synchronise()
         with _lock:
-            for outer in _running:  # they would lose their peak to the reset
-                outer._seen_peak = max(outer._seen_peak, memory_peak() or 0)
+            for other in _running:  # they would lose their peak to the reset
+                other._seen_peak = max(other._seen_peak, memory_peak() or 0)
+                if other._devices is not None:
+                    other._devices.remember()
+                if other._thread != self._thread:
+                    self.shared = other.shared = True
             self._was_reset = reset_memory_peak()
+            self._devices = DeviceGauge()
             _running.append(self)
         self._held = memory_held()
-        self._earlier_peak = memory_peak()
+        self._earlier_peak = self._held if self._was_reset else memory_peak()
         self._seen_peak = 0
         self._start_cpu = processor_seconds()
         self._start = time.perf_counter()
@@ -88,12 +110,16 @@ class meter:  # noqa: N801 - used as a function: ``with meter() as m``
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        with suppress(Exception):
+            synchronise()
         self._elapsed = time.perf_counter() - self._start
         self.cpu_seconds = processor_seconds() - self._start_cpu
         with _lock:
             peak = memory_peak()
             _running.remove(self)
-        if peak is None or self._held is None or self._earlier_peak is None:
+            if self._devices is not None:
+                self.device_memory = self._devices.peak()
+        if self.shared or peak is None or self._held is None or self._earlier_peak is None:
             return
         peak = max(peak, self._seen_peak)
         if self._was_reset:
@@ -103,6 +129,34 @@ class meter:  # noqa: N801 - used as a function: ``with meter() as m``
         else:
             return
         self.peak_memory = float(max(0, peak - self._held))
+
+
+def quantile(values: Sequence[float], share: float) -> float:
+    """Quantile of numbers, linear between order statistics; NaN of none.
+
+    Parameters
+    ----------
+    values : sequence of float
+        In any order.
+    share : float
+        In [0, 1].
+
+    References
+    ----------
+    Hyndman and Fan (1996), The American Statistician 50(4), definition 7.
+
+    Examples
+    --------
+    >>> quantile([4.0, 1.0, 2.0], 0.5), quantile([0.0, 1.0], 0.25)
+    (2.0, 0.25)
+    """
+    if not values:
+        return math.nan
+    ordered = sorted(values)
+    place = share * (len(ordered) - 1)
+    low = math.floor(place)
+    high = math.ceil(place)
+    return ordered[low] + (place - low) * (ordered[high] - ordered[low])
 
 
 def processor_seconds() -> float:

@@ -7,17 +7,22 @@ with its parent, however the parent dies.
 
 from __future__ import annotations
 
+import copy
 import json
 import math
 import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from numbers import Integral, Real
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from scaling_laws.measurement.meter import meter
 
 _LENGTH = 8  # bytes of the length in front of each message
 _DIES_WITH_PARENT = 1  # PR_SET_PDEATHSIG
@@ -25,7 +30,14 @@ _VERSIONED = ("numpy", "scipy", "pandas", "sklearn", "torch", "jax", "tensorflow
 _OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "cannot allocate memory")
 
 
-def measure(train: Callable[..., Any], config: Mapping[str, Any]) -> dict[str, Any]:
+def measure(
+    train: Callable[..., Any],
+    config: Mapping[str, Any],
+    *,
+    warmup: int = 0,
+    repeats: int = 1,
+    count_flops: bool = False,
+) -> dict[str, Any]:
     """Call ``train(**config)`` and describe the run.
 
     Parameters
@@ -33,14 +45,17 @@ def measure(train: Callable[..., Any], config: Mapping[str, Any]) -> dict[str, A
     train : callable
         Returns a loss or a mapping of metric names to numbers.
     config : mapping of str to object
-        Keyword arguments of the call.
+        Keyword arguments of each call; every call has a copy.
+    warmup, repeats : int
+        Calls that are not timed, and calls after them that are. Metrics are the last call's.
+    count_flops : bool, default False
+        Let torch count the FLOP of the first call, if the user's code has loaded it.
 
     Returns
     -------
     dict
-        ``metrics``, ``status``, ``error``, ``seconds`` [s], ``cpu_seconds`` [s],
-        ``peak_memory`` [bytes], ``peak_memory_source``, ``started`` (UTC) and ``versions``.
-        Exceptions of ``train`` become a status; only KeyboardInterrupt passes through.
+        The fields of :func:`blank`. Exceptions of ``train`` become a status; only
+        KeyboardInterrupt passes through.
 
     Examples
     --------
@@ -52,38 +67,143 @@ def measure(train: Callable[..., Any], config: Mapping[str, Any]) -> dict[str, A
     """
     from scaling_laws.measurement.meter import meter
 
-    started = datetime.now(UTC).isoformat(timespec="milliseconds")
-    metrics: dict[str, float] = {}
-    error = ""
+    record = blank("ok")
+    times: list[tuple[float, float]] = []
     gauge = meter()
     try:
         with gauge:
-            answer = train(**config)
-        metrics = as_metrics(answer)
-        status = "ok" if all(map(math.isfinite, metrics.values())) else "nan"
+            for number in range(warmup + repeats):
+                given = copy.deepcopy(dict(config))
+                answer, *spent, flops = _call(train, given, count_flops and number == 0)
+                times.append((spent[0], spent[1]))
+                if number == 0:
+                    record["counted_flops"] = flops
+        record["metrics"] = as_metrics(answer)
+        finite = all(map(math.isfinite, record["metrics"].values()))
+        record["status"] = "ok" if finite else "nan"
     except (Exception, SystemExit) as failure:
-        status = "out_of_memory" if _is_out_of_memory(failure) else "error"
-        error = _last_line(failure)
+        record["status"], record["error"] = status_of(failure)
+    return {**record, **measured(gauge), **_times(times, warmup, repeats), "versions": versions()}
+
+
+def _call(
+    train: Callable[..., Any], config: Mapping[str, Any], count: bool
+) -> tuple[Any, float, float, float]:
+    """Answer of one call, its wall and processor seconds, and the FLOP that torch counted."""
+    from scaling_laws.measurement.devices import counted_flops, synchronise
+    from scaling_laws.measurement.meter import processor_seconds
+
+    cpu = processor_seconds()
+    start = time.perf_counter()
+    with counted_flops(count) as counted:
+        answer = train(**config)
+        synchronise()
+    seconds = time.perf_counter() - start
+    return answer, seconds, processor_seconds() - cpu, counted()
+
+
+def _times(times: list[tuple[float, float]], warmup: int, repeats: int) -> dict[str, float]:
+    """Median and spread of the timed calls; nothing if not all of them came to an end."""
+    from scaling_laws.measurement.meter import quantile
+
+    found = {"first_seconds": times[0][0]} if times else {}
+    if len(times) < warmup + repeats or len(times) == 1:
+        return found
+    wall = [seconds for seconds, _ in times[warmup:]]
+    found["seconds"] = quantile(wall, 0.5)
+    found["cpu_seconds"] = quantile([cpu for _, cpu in times[warmup:]], 0.5)
+    if repeats > 1:
+        found["seconds_spread"] = quantile(wall, 0.75) - quantile(wall, 0.25)
+    return found
+
+
+def blank(status: str, error: str = "") -> dict[str, Any]:
+    """Record of a run that starts now and of which nothing is known yet.
+
+    Parameters
+    ----------
+    status, error : str
+        How it ended, and in words.
+
+    Returns
+    -------
+    dict
+        ``metrics``, ``status``, ``error``, ``seconds`` [s], ``cpu_seconds`` [s],
+        ``first_seconds`` [s], ``seconds_spread`` [s], ``peak_memory`` [bytes],
+        ``peak_memory_source``, ``device_memory`` [bytes], ``counted_flops`` [FLOP],
+        ``started`` (UTC), ``hostname`` and ``versions``.
+
+    Examples
+    --------
+    >>> blank("killed")["metrics"]
+    {}
+    """
+    unknown = float("nan")
     return {
-        "metrics": metrics,
+        "metrics": {},
         "status": status,
         "error": error,
-        "seconds": gauge.seconds,
-        "cpu_seconds": gauge.cpu_seconds,
-        "peak_memory": gauge.peak_memory,
-        "peak_memory_source": gauge.peak_memory_source,
-        "started": started,
-        "versions": versions(),
+        "seconds": unknown,
+        "cpu_seconds": unknown,
+        "first_seconds": unknown,
+        "seconds_spread": unknown,
+        "peak_memory": unknown,
+        "peak_memory_source": "unknown",
+        "device_memory": unknown,
+        "counted_flops": unknown,
+        "started": datetime.now(UTC).isoformat(timespec="milliseconds"),
+        "hostname": os.uname().nodename if hasattr(os, "uname") else "",
+        "versions": versions([]),
     }
 
 
-def as_metrics(answer: Any) -> dict[str, float]:
+def measured(gauge: meter) -> dict[str, Any]:
+    """Fields of a record that a meter tells.
+
+    Examples
+    --------
+    >>> from scaling_laws import meter
+    >>> with meter() as gauge:
+    ...     pass
+    >>> list(measured(gauge))[:2]
+    ['seconds', 'cpu_seconds']
+    """
+    return {
+        "seconds": gauge.seconds,
+        "cpu_seconds": float("nan") if gauge.shared else gauge.cpu_seconds,
+        "peak_memory": gauge.peak_memory,
+        "peak_memory_source": gauge.peak_memory_source,
+        "device_memory": gauge.device_memory,
+    }
+
+
+def status_of(failure: BaseException) -> tuple[str, str]:
+    """Status and text of a run that ended with an exception.
+
+    Examples
+    --------
+    >>> status_of(MemoryError())
+    ('out_of_memory', 'MemoryError')
+    >>> status_of(KeyboardInterrupt())
+    ('killed', 'KeyboardInterrupt')
+    """
+    lines = str(failure).strip().splitlines()
+    text = f"{type(failure).__name__}: {lines[-1]}" if lines else type(failure).__name__
+    if _is_out_of_memory(failure):
+        return "out_of_memory", text
+    ended = isinstance(failure, (KeyboardInterrupt, GeneratorExit))
+    return "killed" if ended else "error", text
+
+
+def as_metrics(answer: Any, given: str = "train returned") -> dict[str, float]:
     """Turn what ``train`` returned into named plain numbers; a bare number is the ``loss``.
 
     Parameters
     ----------
     answer : number or mapping of str to number
         NumPy scalars and one-element arrays or tensors count as numbers.
+    given : str
+        Who gave it, for the message.
 
     Returns
     -------
@@ -101,16 +221,16 @@ def as_metrics(answer: Any) -> dict[str, float]:
     ({'loss': 2.5}, {'error': 0.1, 'steps': 30})
     """
     if not isinstance(answer, Mapping):
-        return {"loss": _number(answer, "")}
+        return {"loss": _number(answer, given, "")}
     if not answer:
-        raise TypeError("train returned an empty mapping; return at least one metric.")
+        raise TypeError(f"{given} an empty mapping; give at least one metric.")
     wrong = [name for name in answer if not isinstance(name, str)]
     if wrong:
-        raise TypeError(f"train returned the metric name {wrong[0]!r}; names must be str.")
-    return {name: _number(value, f" for metric {name!r}") for name, value in answer.items()}
+        raise TypeError(f"{given} the metric name {wrong[0]!r}; names must be str.")
+    return {name: _number(value, given, f" for metric {name!r}") for name, value in answer.items()}
 
 
-def _number(value: Any, where: str) -> float:
+def _number(value: Any, given: str, where: str) -> float:
     plain = value
     if not isinstance(value, Real) and getattr(value, "size", None) is not None:
         with suppress(ValueError, TypeError, RuntimeError):
@@ -121,8 +241,8 @@ def _number(value: Any, where: str) -> float:
         return int(plain)
     if isinstance(plain, Real):
         return float(plain)
-    given = "None" if value is None else f"{str(value)[:40]!r} ({type(value).__name__})"
-    raise TypeError(f"train returned {given}{where}; return a number or a mapping of numbers.")
+    shown = "None" if value is None else f"{str(value)[:40]!r} ({type(value).__name__})"
+    raise TypeError(f"{given} {shown}{where}; return a number or a mapping of numbers.")
 
 
 def _is_out_of_memory(failure: BaseException) -> bool:
@@ -130,11 +250,6 @@ def _is_out_of_memory(failure: BaseException) -> bool:
         return True
     text = str(failure).lower()
     return isinstance(failure, (RuntimeError, OSError)) and any(m in text for m in _OUT_OF_MEMORY)
-
-
-def _last_line(failure: BaseException) -> str:
-    lines = str(failure).strip().splitlines()
-    return f"{type(failure).__name__}: {lines[-1]}" if lines else type(failure).__name__
 
 
 def versions(names: Iterable[str] = _VERSIONED) -> dict[str, str]:
@@ -237,7 +352,7 @@ def _do(message: bytes) -> dict[str, Any]:
     except Exception as error:
         failure = error
         train = unpacking_failed
-    return measure(train, config)
+    return measure(train, config, **task["options"])
 
 
 def _die_with(parent: int) -> None:

@@ -12,7 +12,6 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from datetime import UTC, datetime
 from typing import Any
 
 from scaling_laws.errors import MeasureError
@@ -26,10 +25,12 @@ class Supervisor:
 
     Parameters
     ----------
-    train : callable
-        Sent to the children by cloudpickle.
+    train : callable or bytes
+        Sent to the children by cloudpickle; bytes were packed by it before.
     timeout : float or None
         Seconds one child may live, its start included.
+    options : mapping, optional
+        How to measure: keyword arguments of :func:`scaling_laws.measurement.runner.measure`.
 
     Raises
     ------
@@ -42,11 +43,16 @@ class Supervisor:
     {'loss': 0.25}
     """
 
-    def __init__(self, train: Callable[..., Any], timeout: float | None) -> None:
+    def __init__(
+        self,
+        train: Callable[..., Any] | bytes,
+        timeout: float | None,
+        options: Mapping[str, Any] | None = None,
+    ) -> None:
         import cloudpickle
 
         try:
-            self._train = cloudpickle.dumps(train)
+            self.train = train if isinstance(train, bytes) else cloudpickle.dumps(train)
         except Exception as failure:
             raise MeasureError(
                 f"train cannot be sent to a child process: {failure}. Open files, locks and "
@@ -54,6 +60,7 @@ class Supervisor:
                 "timeout."
             ) from failure
         self._timeout = timeout
+        self._options = dict(options or {})
         self._lock = threading.Lock()
         self._alive: set[subprocess.Popen[bytes]] = set()
         self._stopped = False
@@ -74,13 +81,18 @@ class Supervisor:
         """
         import cloudpickle
 
-        task = {"path": sys.path, "train": self._train, "config": cloudpickle.dumps(dict(config))}
-        started = datetime.now(UTC).isoformat(timespec="milliseconds")
+        task = {
+            "path": sys.path,
+            "train": self.train,
+            "config": cloudpickle.dumps(dict(config)),
+            "options": self._options,
+        }
+        unmeasured = runner.blank("error")
         start = time.perf_counter()
         try:
             child = self._start()
         except OSError as failure:  # no memory or no process left: this run's trouble only
-            return _unmeasured("error", f"child process did not start: {failure}", started, start)
+            return {**unmeasured, "error": f"child process did not start: {failure}"}
         if child is None:
             return None
         answers: list[bytes | None] = []
@@ -98,8 +110,11 @@ class Supervisor:
             record: dict[str, Any] = json.loads(answers[0])
             return record
         if timed_out:
-            return _unmeasured("timeout", f"no result within {self._timeout:g} s", started, start)
-        return _unmeasured(*_ending(child.returncode), started, start)
+            status, error = "timeout", f"no result within {self._timeout:g} s"
+        else:
+            status, error = _ending(child.returncode)
+        seconds = time.perf_counter() - start
+        return {**unmeasured, "status": status, "error": error, "seconds": seconds}
 
     def stop(self) -> None:
         """End every child now and start no more."""
@@ -167,20 +182,6 @@ def _ending(code: int) -> tuple[str, str]:
     if -code == getattr(signal, "SIGKILL", 9):
         error += " (often the system running out of memory)"
     return "killed", error
-
-
-def _unmeasured(status: str, error: str, started: str, start: float) -> dict[str, Any]:
-    return {
-        "metrics": {},
-        "status": status,
-        "error": error,
-        "seconds": time.perf_counter() - start,
-        "cpu_seconds": float("nan"),
-        "peak_memory": float("nan"),
-        "peak_memory_source": "unknown",
-        "started": started,
-        "versions": runner.versions([]),
-    }
 
 
 def _signal_name(number: int) -> str:

@@ -2,23 +2,35 @@
 
 from __future__ import annotations
 
-import copy
 import itertools
+import math
 import os
 import sys
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
-from scaling_laws.errors import MeasureError
-from scaling_laws.measurement.runlog import RESERVED, RunLog, key_of, plain_value, to_table
+from scaling_laws.errors import MeasureError, Note
+from scaling_laws.measurement.compute import flops_of
+from scaling_laws.measurement.configuration import (
+    Config,
+    check_metric_names,
+    key_of,
+    plain_value,
+    wanted_runs,
+)
+from scaling_laws.measurement.dispatch import Dispatcher
+from scaling_laws.measurement.ledger import Ledger, SweepProgress, checked_budget, cost_of
+from scaling_laws.measurement.runlog import RunLog, to_table
+from scaling_laws.measurement.runner import blank
 
 if TYPE_CHECKING:
     import pandas as pd
 
-Config = dict[str, Any]
 Record = dict[str, Any]
+
+_TRIED_AGAIN = ("error", "timeout", "killed", "out_of_memory")  # a loss that diverged, diverged
 
 
 def grid(**axes: Any) -> list[dict[str, Any]]:
@@ -74,13 +86,22 @@ def sweep(
     configurations: Iterable[Mapping[str, Any]],
     *,
     log: str | os.PathLike[str] | None = None,
-    workers: int = 1,
+    workers: int | None = None,
     isolate: bool = False,
     timeout: float | None = None,
-    progress: bool | None = None,
+    backend: str | None = None,
+    retries: int = 0,
     retry_failed: bool = False,
+    warmup: int = 0,
+    repeats: int = 1,
+    count_flops: bool = False,
+    cost: Callable[[Mapping[str, Any]], float] | None = None,
+    budget: Mapping[str, float] | None = None,
+    progress: bool | Callable[[SweepProgress], object] | None = None,
 ) -> pd.DataFrame:
     """Call ``train(**config)`` for every configuration; called again, do only what is missing.
+
+    Runs whose compute can be predicted are done cheapest first.
 
     Parameters
     ----------
@@ -92,38 +113,69 @@ def sweep(
     log : path-like, optional
         File of JSON lines, one per finished run, on the disk before the next run starts. Runs
         already there are not done again. Numbers count as equal across types: 1 is 1.0.
-    workers : int, default 1
-        Runs at a time. More than one implies a child process per run.
+    workers : int, optional
+        Runs at a time: one, or with a ``backend`` as many as it has workers. More than one
+        without ``backend`` implies a child process per run.
     isolate : bool, default False
         Do each run in a fresh child process: its peak memory is its own, and a crash costs one
         row. Children leave with this process, however it ends.
     timeout : float, optional
-        Seconds a run may take, the start of its child process included; implies ``isolate``.
-    progress : bool, optional
-        Show a bar on standard error; by default only on a terminal.
+        Seconds a run may take, the start of its child process and all its calls included;
+        implies ``isolate``.
+    backend : str, optional
+        Send the runs to joblib's workers: ``"loky"``, ``"threading"``, any backend that was
+        registered (``"dask"``, ``"ray"``, ``"spark"``), or ``"active"`` for the one of
+        ``joblib.parallel_config``. With ``isolate`` the workers start a child for each run. With
+        ``workers=1`` joblib does the runs in this process.
+    retries : int, default 0
+        Further attempts at a run that failed, those of earlier calls counted; each is a line of
+        the log. A loss that is not finite is a result, and not tried again.
     retry_failed : bool, default False
         Do runs again whose status in the log is not ``"ok"``.
+    warmup, repeats : int, default 0 and 1
+        Calls of ``train`` that are not timed, and calls after them that are. ``seconds`` and
+        ``cpu_seconds`` are then medians, ``seconds_spread`` is the interquartile range, and the
+        metrics are those of the last call.
+    count_flops : bool, default False
+        Let torch count the FLOP of the first call, if ``train`` or its module has loaded torch
+        by then. It slows that call down, so have a ``warmup``.
+    cost : callable, optional
+        Predicts a configuration's compute [FLOP], or anything in proportion where the budget
+        does not limit compute. By default ``flops``, or 6 ``params`` ``tokens``, if configured.
+    budget : mapping, optional
+        ``seconds`` [s] of wall time, ``flops`` [FLOP], or both, that this call may spend. Runs
+        predicted to end beyond it are not begun, and their rows have status ``"scheduled"``; one
+        that was begun is never cut short.
+    progress : bool or callable, optional
+        True shows a bar on standard error; a callable is given a :class:`SweepProgress` after
+        each run. By default nothing is shown.
 
     Returns
     -------
     DataFrame
-        One row per configuration in the order given: its entries, the metrics, ``status``
-        (``"ok"``, ``"error"``, ``"timeout"``, ``"killed"``, ``"out_of_memory"``, or ``"nan"`` if
-        a metric is not finite), ``failure`` (type and last line of the exception),
-        ``seconds`` [s], ``cpu_seconds`` [s], ``peak_memory`` [bytes above what was held before
-        training], ``peak_memory_source``, ``started`` (UTC) and ``versions``.
-        ``frame.attrs["torn_lines"]`` lists lines of the log cut by a crash.
+        One row per configuration in the order given: its entries, the metrics, then ``status``
+        (``"ok"``, ``"error"``, ``"timeout"``, ``"killed"``, ``"out_of_memory"``, ``"nan"`` if a
+        metric is not finite, ``"scheduled"``), ``failure`` (type and last line of the
+        exception), ``seconds`` [s], ``seconds_spread`` [s], ``first_seconds`` [s, of the first
+        call], ``cpu_seconds`` [s], ``peak_memory`` [bytes above what was held before training],
+        ``peak_memory_source``, ``device_memory`` [bytes, see :class:`meter`], ``flops_source``,
+        ``attempt``, ``started`` (UTC), ``hostname`` and ``versions``. ``flops`` [FLOP] is there
+        where it is known: returned by ``train`` as ``flops`` or as ``macs`` (two FLOP each),
+        configured, counted by torch, or 6 ``params`` ``tokens``; the first of these, which
+        ``flops_source`` names. ``frame.attrs["torn_lines"]`` lists lines of the log cut by a crash,
+        ``frame.attrs["notes"]`` what to doubt.
 
     Raises
     ------
     MeasureError
-        If the sweep cannot be set up (nothing has been trained then), or a metric has the name of
-        a configuration entry or of a measured column.
+        If the sweep cannot be set up (nothing has been trained then), a metric has the name of a
+        configuration entry or of a measured column, or a worker of a ``backend`` died.
 
     Notes
     -----
     Seed ``train`` from its configuration: the library touches no random state, so the results
-    then do not depend on ``workers``. Limit the threads of each run yourself.
+    then do not depend on ``workers``. Limit the threads of each run yourself. Time left is
+    predicted from the runs that have ended, as a fixed part and one in proportion to compute.
 
     Examples
     --------
@@ -131,153 +183,175 @@ def sweep(
     >>> runs[["width", "loss", "status", "failure"]].values.tolist()
     [[1, 1.0, 'ok', ''], [0, nan, 'error', 'ZeroDivisionError: division by zero']]
     """
-    wanted = _wanted(configurations)
-    _check_options(train, workers, timeout)
+    wanted = wanted_runs(configurations)
+    options = {"warmup": warmup, "repeats": repeats, "count_flops": count_flops}
+    count = 1 if workers is None else workers
+    _check_options(train, workers=count, repeats=repeats, warmup=warmup, retries=retries)
+    dispatcher = Dispatcher(train, options, workers, isolate, _checked(timeout), backend)
+    costs = {key: cost_of(config, cost) for key, config in wanted.items()}
+    ledger = Ledger(costs, checked_budget(budget), dispatcher.workers)
     with ExitStack() as stack:
-        book = stack.enter_context(RunLog(log)) if log is not None else None
-        done = {key_of(record["config"]): record for record in (book.records if book else [])}
-        missing = {
-            key: config
-            for key, config in wanted.items()
-            if key not in done or (retry_failed and done[key]["status"] != "ok")
-        }
-        work = _Work(train, book, _bar(progress, len(wanted), len(missing), stack))
-        if missing:
-            if isolate or workers > 1 or timeout is not None:
-                work.in_children(missing, workers, timeout)
-            else:
-                work.here(missing)
-        done.update(work.records)
-        torn = book.torn if book else []
-    frame = to_table({**done[key], "config": config} for key, config in wanted.items())
-    frame.attrs["torn_lines"] = torn
+        book = stack.enter_context(RunLog(log, exclusive=True)) if log is not None else None
+        work = _Work(wanted, costs, book, ledger, _listener(progress, len(wanted), stack))
+        work.do(dispatcher, retries, retry_failed)
+    frame = to_table(work.rows())
+    frame.attrs["torn_lines"] = book.torn if book else []
+    frame.attrs["notes"] += work.notes(count_flops)
     return frame
 
 
-def _wanted(configurations: Iterable[Mapping[str, Any]]) -> dict[str, Config]:
-    """Return the configurations by key, in order, made plain and checked."""
-    if isinstance(configurations, Mapping):
-        raise MeasureError(
-            "configurations is one mapping; give a list of them, or grid(**mapping)."
-        )
-    wanted: dict[str, Config] = {}
-    for index, given in enumerate(configurations):
-        config = _plain(given, index)
-        key = key_of(config)
-        if key in wanted:
-            earlier = list(wanted).index(key)
-            raise MeasureError(
-                f"configurations {earlier} and {index} are the same: {config}. Repeat a run by "
-                "giving it another seed."
-            )
-        wanted[key] = config
-    if not wanted:
-        raise MeasureError("there are no configurations to train; give at least one.")
-    return wanted
-
-
-def _plain(given: Any, index: int) -> Config:
-    if not isinstance(given, Mapping) or not all(isinstance(name, str) for name in given):
-        raise MeasureError(
-            f"configuration {index} is {str(given)[:60]}; give a mapping of argument names to "
-            "values, as from grid."
-        )
-    reserved = [name for name in given if name in RESERVED]
-    if reserved:
-        raise MeasureError(
-            f"configuration {index} has {', '.join(reserved)}, which the sweep measures itself. "
-            f"Rename it. Taken: {', '.join(RESERVED)}."
-        )
-    config = {}
-    for name, value in given.items():
-        try:
-            config[name] = plain_value(value)
-        except TypeError as failure:
-            raise MeasureError(
-                f"configuration {index}: '{name}' cannot be kept in a log ({failure}). Give a "
-                "name or number, and build the object inside train."
-            ) from None
-    return config
-
-
-def _check_options(train: Any, workers: Any, timeout: Any) -> None:
+def _check_options(train: Any, **counts: Any) -> None:
     if not callable(train):
         raise MeasureError(f"train must be callable, got {type(train).__name__}.")
-    if isinstance(workers, bool) or not isinstance(workers, int) or workers < 1:
-        raise MeasureError(f"workers must be a whole number from 1 up, got {workers!r}.")
+    for name, value in counts.items():
+        least = 1 if name in ("workers", "repeats") else 0
+        if isinstance(value, bool) or not isinstance(value, int) or value < least:
+            raise MeasureError(f"{name} must be a whole number from {least} up, got {value!r}.")
+
+
+def _checked(timeout: Any) -> float | None:
+    if timeout is None:
+        return None
     number = isinstance(timeout, int | float) and not isinstance(timeout, bool)
-    if timeout is not None and not (number and 0 < timeout < float("inf")):
+    if not (number and 0 < timeout < math.inf):
         raise MeasureError(f"timeout must be a positive number of seconds, got {timeout!r}.")
+    return float(timeout)
 
 
-def _bar(progress: bool | None, total: int, missing: int, stack: ExitStack) -> Callable[[], object]:
-    """Return what to call after each run."""
-    if progress is False or (progress is None and not sys.stderr.isatty()):
-        return lambda: None
+def _listener(
+    progress: bool | Callable[[SweepProgress], object] | None, total: int, stack: ExitStack
+) -> Callable[[SweepProgress], object] | None:
+    """Return what to call with the progress after each run, if anything."""
+    if progress is None or progress is False:
+        return None
+    if progress is not True:
+        if not callable(progress):
+            raise MeasureError(f"progress must be True, False or a callable, got {progress!r}.")
+        return progress
     from tqdm import tqdm
 
-    bar = stack.enter_context(
-        tqdm(total=total, initial=total - missing, unit="run", file=sys.stderr)
-    )
-    return bar.update
+    bar = stack.enter_context(tqdm(total=total, unit="run", file=sys.stderr))
+
+    def show(now: SweepProgress) -> None:
+        bar.set_postfix_str(str(now).partition(", ")[2], refresh=False)
+        bar.update(now.done - bar.n)
+
+    return show
 
 
 class _Work:
-    """The runs of one sweep that are still to be done, and what came of them."""
+    """The runs of one sweep: what is known of them, and what is still to be done."""
 
     def __init__(
-        self, train: Callable[..., Any], book: RunLog | None, tick: Callable[[], object]
+        self,
+        wanted: Mapping[str, Config],
+        costs: Mapping[str, float],
+        book: RunLog | None,
+        ledger: Ledger,
+        listen: Callable[[SweepProgress], object] | None,
     ) -> None:
-        self.records: dict[str, Record] = {}
-        self._train = train
+        self._wanted = wanted
+        self._order = list(wanted)
+        if not any(map(math.isnan, costs.values())):
+            self._order.sort(key=costs.__getitem__)
         self._book = book
-        self._tick = tick
+        self._ledger = ledger
+        self._listen = listen
         self._lock = threading.Lock()
+        self._stopped = False
+        self._done: dict[str, Record] = {}
+        self._failures = dict.fromkeys(wanted, 0)
+        for record in book.records if book else []:
+            self._remember(key_of(record["config"]), record)
 
-    def here(self, missing: Mapping[str, Config]) -> None:
-        from scaling_laws.measurement.runner import measure
+    def do(self, dispatcher: Dispatcher, retries: int, retry_failed: bool) -> None:
+        """Do what is missing, then what failed and may be tried again."""
+        limits = {
+            key: retries + 1 + (failures if retry_failed else 0)
+            for key, failures in self._failures.items()
+        }
+        again = (*_TRIED_AGAIN, "nan") if retry_failed else _TRIED_AGAIN
+        while not self._stopped:
+            due = [
+                key
+                for key in self._order
+                if key not in self._done
+                or (self._done[key]["status"] in again and self._failures[key] < limits[key])
+            ]
+            if not due:
+                return
+            dispatcher.run(self._begun(due), self._keep)
 
-        for key, config in missing.items():
-            self._keep(key, config, measure(self._train, copy.deepcopy(config)))
+    def rows(self) -> list[Record]:
+        """One record per configuration, in the order given."""
+        unbegun = {**blank("scheduled", "the budget was spent before it began"), "attempt": 0}
+        return [
+            {**self._done.get(key, unbegun), "config": config}
+            for key, config in self._wanted.items()
+        ]
 
-    def in_children(
-        self, missing: Mapping[str, Config], workers: int, timeout: float | None
-    ) -> None:
-        from joblib import Parallel, delayed
+    def notes(self, count_flops: bool) -> list[Note]:
+        """What the table does not show by itself."""
+        notes = []
+        left = len(self._wanted) - len(self._done)
+        if left:
+            notes.append(
+                Note(
+                    "budget_spent",
+                    "info",
+                    f"{left} of {len(self._wanted)} configurations were not begun within the "
+                    "budget; call sweep again with the same log to go on",
+                    {"left": left},
+                )
+            )
+        finished = [record for record in self._done.values() if record["status"] == "ok"]
+        if count_flops and finished and not any("torch" in r["flops"] for r in finished):
+            notes.append(
+                Note(
+                    "flops_not_counted",
+                    "warning",
+                    "count_flops found no torch to count with: import it where train is defined, "
+                    "not inside train, or return 'flops'",
+                )
+            )
+        return notes
 
-        from scaling_laws.measurement.supervisor import Supervisor
+    def _begun(self, due: Iterable[str]) -> Iterator[tuple[str, Config]]:
+        """Hand out runs as long as the budget affords them."""
+        for key in due:
+            if not self._ledger.begin(key):
+                self._stopped = True
+                return
+            yield key, self._wanted[key]
 
-        supervisor = Supervisor(self._train, timeout)
-
-        def one(key: str, config: Config) -> None:
-            try:
-                record = supervisor.run(config)
-                if record is not None:
-                    self._keep(key, config, record)
-            except BaseException:
-                supervisor.stop()
-                raise
-
-        try:
-            jobs = (delayed(one)(key, config) for key, config in missing.items())
-            Parallel(n_jobs=workers, backend="threading", batch_size=1)(jobs)
-        finally:
-            supervisor.stop()
-
-    def _keep(self, key: str, config: Config, record: Record) -> None:
-        _check_names(config, record["metrics"])
-        record = {"config": config, **record}
+    def _keep(self, key: str, record: Record) -> None:
+        config = self._wanted[key]
+        check_metric_names(config, record["metrics"])
+        flops = flops_of(config, record["metrics"], record.pop("counted_flops"))
         with self._lock:
+            record = {"config": config, **record, "flops": flops}
+            record["attempt"] = self._failures[key] + 1
             if self._book is not None:
                 self._book.append(record)
-            self.records[key] = record
-            self._tick()
+            self._remember(key, record)
+            self._ledger.end(key, record["status"], next(iter(flops.values()), math.nan))
+            if self._listen is not None:
+                self._listen(self._progress(record))
 
+    def _remember(self, key: str, record: Record) -> None:
+        if key in self._wanted:
+            self._done[key] = record
+            self._failures[key] += record["status"] != "ok"
 
-def _check_names(config: Config, metrics: Sequence[str] | Mapping[str, float]) -> None:
-    clash = [name for name in metrics if name in config or name in RESERVED]
-    if clash:
-        raise MeasureError(
-            f"train returned metrics named {', '.join(clash)}, which are configuration entries "
-            f"or measured columns. Rename them. Measured: {', '.join(RESERVED)}."
+    def _progress(self, record: Record) -> SweepProgress:
+        missing = [key for key in self._wanted if key not in self._done]
+        return SweepProgress(
+            done=len(self._done),
+            total=len(self._wanted),
+            failed=sum(r["status"] != "ok" for r in self._done.values()),
+            seconds=self._ledger.seconds,
+            seconds_left=self._ledger.seconds_left(missing),
+            flops=self._ledger.flops,
+            config=record["config"],
+            status=record["status"],
         )
