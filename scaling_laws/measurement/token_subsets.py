@@ -147,7 +147,7 @@ def _budget(value: Any, total: int) -> int:
     elif isinstance(value, Real) and not isinstance(value, bool) and 0 < float(value) <= 1:
         count = round(float(value) * total)
     elif isinstance(value, Real) and not isinstance(value, bool) and float(value).is_integer():
-        count = int(float(value)) if not isinstance(value, Integral) else int(value)
+        count = int(float(value))
     else:
         raise MeasureError(
             f"token_subsets: budget {value!r} is neither a count of tokens nor a fraction, a float "
