@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
 
 from scaling_laws.errors import MeasureError
-from scaling_laws.measurement.subsets import nested_order
+from scaling_laws.measurement.subsets import Keep, nested_order
 
 if TYPE_CHECKING:
     import numpy as np
@@ -79,7 +80,7 @@ def splits(
     rng = np.random.default_rng([seed, 0])
     if groups is not None:
         return _by_group(np.asarray(groups), whole, part, rng)
-    keep = "earliest" if time is not None and whole else "latest"
+    keep: Keep = "earliest" if time is not None and whole else "latest"
     order = nested_order(
         n, stratify=None if time is not None else stratify, time=time, keep=keep, seed=rng
     ).order
@@ -92,7 +93,7 @@ def splits(
         cuts = [j * n // whole for j in range(whole + 1)]
         return [
             (np.concatenate([order[:a], order[b:]]), order[a:b])
-            for a, b in zip(cuts, cuts[1:], strict=False)
+            for a, b in itertools.pairwise(cuts)
         ]
     held = round(part * n)
     if not 0 < held < n:
@@ -101,7 +102,7 @@ def splits(
 
 
 def _usable(cv: Any, n: int) -> bool:
-    return 2 <= cv <= n if isinstance(cv, Integral) else 0 < float(cv) < 1
+    return 2 <= int(cv) <= n if isinstance(cv, Integral) else 0 < float(cv) < 1
 
 
 def _by_group(
