@@ -61,14 +61,17 @@ def grid_of_cost(budget, count):
 
 
 def known(source, law):
+    """Width of the interval of the mean, its share from coefficients, and how far off it is."""
     told = source.predict(**GOAL, kind="mean")
     low, high = float(told.loss_low[0]), float(told.loss_high[0])
     truth = float(law(**GOAL))
     miss = abs(np.log(float(told.loss[0]) / truth))
-    return {"width": high - low, "error": miss, "covered": low <= truth <= high}
+    spread = float(source.uncertainty(**GOAL).coefficients[0])
+    covered = low <= truth <= high
+    return {"width": high - low, "coefficients": spread, "error": miss, "covered": covered}
 
 
-def one(seed, budget, count, rounds):
+def one(seed, budget, count, rounds, options):
     law, train = world(seed)
     table = [{**cell, "loss": train(**cell)} for cell in grid_of_cost(budget, count)]
     cells = sl.grid(params=levels(PARAMS, 12), tokens=levels(TOKENS, 12))
@@ -81,11 +84,12 @@ def one(seed, budget, count, rounds):
         rounds=rounds,
         draws=DRAWS,
         seed=seed,
+        options=options,
     )
     cost = sum(6 * row["params"] * row["tokens"] for row in table)
     return [
         {"world": seed, "method": "grid", "levels": count, "runs": len(table), "cost": cost}
-        | known(sl.fit(table, "chinchilla", draws=DRAWS, seed=seed), law),
+        | known(sl.fit(table, "chinchilla", draws=DRAWS, seed=seed, **options), law),
         {"world": seed, "method": "grow", "levels": count, "cost": grown.spent}
         | {"runs": len(grown.runs)}
         | known(grown.source, law),
@@ -98,23 +102,28 @@ def main():
     parser.add_argument("--levels", type=int, nargs="+", default=[6])
     parser.add_argument("--budget", type=float, default=1e20)
     parser.add_argument("--rounds", type=int, default=4)
+    parser.add_argument("--goal", type=float, nargs=2, default=[3e10, 6e11])
+    parser.add_argument("--exact", action="store_true", help="take the law to be exact")
     asked = parser.parse_args()
+    GOAL.update(zip(("params", "tokens"), asked.goal, strict=True))
+    options = {"law_error": False} if asked.exact else {}
     begun = time.perf_counter()
     rows = [
         row
         for count in asked.levels
         for seed in range(asked.worlds)
-        for row in one(seed, asked.budget, count, asked.rounds)
+        for row in one(seed, asked.budget, count, asked.rounds, options)
     ]
     table = pd.DataFrame(rows)
     for count, part in table.groupby("levels"):
-        by = part.pivot_table(index="world", columns="method", values=["width", "error"])
+        by = part.pivot_table(index="world", columns="method", values=["width"])
         ratio = by["width"]["grow"] / by["width"]["grid"]
         print(f"\nbudget {asked.budget:.3g} FLOP, grid of {count} x {count}, {len(ratio)} worlds")
         shown = part.groupby("method").agg(
             runs=("runs", "median"),
             cost=("cost", "median"),
             width=("width", "median"),
+            coefficients=("coefficients", "median"),
             error=("error", "median"),
             covered=("covered", "mean"),
         )

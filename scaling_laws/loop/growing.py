@@ -129,6 +129,7 @@ def grow(
     timeout: float | None = None,
     seed: int = 0,
     draws: int = 500,
+    options: Mapping[str, Any] | None = None,
 ) -> Growth:
     """Train a few cheap runs, fit, choose the next by what they teach about the goal, and again.
 
@@ -164,6 +165,9 @@ def grow(
         As `sweep`.
     seed, draws
         Of the fits.
+    options : mapping of str to object, optional
+        Further options of `fit` or `select`, such as ``{"priors": ...}``, or ``{"law_error":
+        False}`` where one law is known to be right.
 
     Returns
     -------
@@ -194,7 +198,7 @@ def grow(
     """
     budget = positive_number(budget, _GROW, "budget", "It is in the unit of the cost.")
     _check_numbers(width, start, rounds, level)
-    goal = _Goal(at, target, laws, level, seed, draws)
+    goal = _Goal(at, target, laws, level, {**(options or {}), "seed": seed, "draws": draws})
     pool = make_pool(goal.law, goal.at, candidates, cost)
     work = Work(pool, train, budget, log, workers, timeout)
     work.take_up()
@@ -248,8 +252,7 @@ class _Goal:
     target: str
     laws: str | Sequence[str] | None
     level: float
-    seed: int
-    draws: int
+    options: Mapping[str, Any]
 
     def __post_init__(self) -> None:
         import pandas as pd
@@ -285,7 +288,7 @@ class _Goal:
 
     def learn(self, frame: pd.DataFrame) -> _Known:
         """Fit or select, and predict at the goal."""
-        made: dict[str, Any] = {"target": self.target, "seed": self.seed, "draws": self.draws}
+        made: dict[str, Any] = {"target": self.target, **self.options}
         try:
             if isinstance(self.laws, str):
                 source: Fit | Selection = fit(frame, self.laws, inputs=self.bound, **made)
