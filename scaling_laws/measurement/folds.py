@@ -8,7 +8,7 @@ from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
 
 from scaling_laws.errors import MeasureError
-from scaling_laws.measurement.subsets import Keep, nested_order
+from scaling_laws.measurement.subsets import Keep, entries, nested_order
 
 if TYPE_CHECKING:
     import numpy as np
@@ -79,7 +79,7 @@ def splits(
     part = _HELD_OUT if cv is None else float(cv)
     rng = np.random.default_rng([seed, 0])
     if groups is not None:
-        return _by_group(np.asarray(groups), whole, part, rng)
+        return _by_group(entries(groups, n, "groups", "group"), whole, part, rng)
     keep: Keep = "earliest" if time is not None and whole else "latest"
     order = nested_order(
         n, stratify=None if time is not None else stratify, time=time, keep=keep, seed=rng

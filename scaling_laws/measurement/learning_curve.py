@@ -15,7 +15,7 @@ from scaling_laws.errors import MeasureError
 from scaling_laws.measurement.folds import splits
 from scaling_laws.measurement.runlog import RESERVED
 from scaling_laws.measurement.scoring import Answers, Score, get_scores
-from scaling_laws.measurement.subsets import Keep, Nested, nested_order
+from scaling_laws.measurement.subsets import Keep, Nested, entries, nested_order
 from scaling_laws.measurement.sweep import grid, sweep
 from scaling_laws.measurement.token_subsets import index_digest
 
@@ -122,6 +122,9 @@ def learning_curve(
     settings = _grid_of(capacity, scores)
     _check_seed(seed)
     labels = _labels(data, stratify, groups, time)
+    for name, values in (("group", groups), ("time", time), ("class", labels)):
+        if values is not None:
+            entries(values, len(data.y), name, name)
     folds = splits(len(data.y), cv, stratify=labels, groups=groups, time=time, seed=seed)
     orders = [
         _order_within(train, labels, groups, time, [seed, 1, number])

@@ -190,28 +190,38 @@ def nested_order(
                 "subsets: whole groups cannot also be stratified or ordered in time. Give groups "
                 "alone, or one row a group."
             )
-        return _grouped(order, _entries(groups, n, "groups", "group"), rng)
+        return _grouped(order, entries(groups, n, "groups", "group"), rng)
     if time is not None:
-        order = _ordered(order, _entries(time, n, "time", "time"), keep)
+        order = _ordered(order, entries(time, n, "time", "time"), keep)
     if stratify is not None:
-        order = _stratified(order, _entries(stratify, n, "stratify", "class"), least)
+        order = _stratified(order, entries(stratify, n, "stratify", "class"), least)
     return Nested(order)
 
 
-def _entries(values: Any, n: int, name: str, meaning: str) -> NDArray[Any]:
-    """One entry a sample, none of them missing."""
+def entries(values: Any, n: int, name: str, meaning: str) -> NDArray[Any]:
+    """Return one entry a sample, none of them missing.
+
+    Raises
+    ------
+    MeasureError
+        Another number of entries, or None or NaN among them.
+
+    Examples
+    --------
+    >>> entries(["a", "b"], 2, "groups", "group").tolist()
+    ['a', 'b']
+    """
     import numpy as np
 
     array = np.asarray(values)
     if array.shape != (n,):
         raise MeasureError(
-            f"subsets: {name} has shape {array.shape}; give one {meaning} for each of the {n} "
-            "samples."
+            f"{name} has shape {array.shape}; give one {meaning} for each of the {n} samples."
         )
     missing = np.array([value is None or bool(value != value) for value in array])
     if missing.any():
         raise MeasureError(
-            f"subsets: {name} has no {meaning} for sample {int(np.flatnonzero(missing)[0])}. Fill "
+            f"{name} has no {meaning} for sample {int(np.flatnonzero(missing)[0])}. Fill "
             "it in, or leave the sample out."
         )
     return array
