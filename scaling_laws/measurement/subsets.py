@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from numbers import Integral, Real
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from scaling_laws.errors import MeasureError
 
@@ -12,12 +13,17 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import ArrayLike, NDArray
 
+Keep = Literal["latest", "earliest"]
+
 
 def subsets(
     n: int,
     sizes: ArrayLike | Iterable[float],
     *,
     stratify: ArrayLike | None = None,
+    groups: ArrayLike | None = None,
+    time: ArrayLike | None = None,
+    keep: Keep = "latest",
     seed: int | np.random.Generator = 0,
 ) -> dict[int, NDArray[np.int64]]:
     """Draw nested subsets of ``range(n)``: each smaller one lies in every larger one.
@@ -31,26 +37,36 @@ def subsets(
     stratify : array_like of shape (n,), optional
         Class of each sample. Every subset then holds each class in proportion, to within one
         sample; a class whose share comes to less than one sample may be absent.
+    groups : array_like of shape (n,), optional
+        Group of each sample, such as a patient or a user. Subsets then hold whole groups, as many
+        as fit into the size, in random order.
+    time : array_like of shape (n,), optional
+        When each sample was taken: numbers or dates. Subsets are then the samples nearest in time
+        to one end, ties in random order.
+    keep : {"latest", "earliest"}
+        The end of ``time`` to start from. ``"latest"`` is how a model is trained that must
+        predict what comes next.
     seed : int or Generator, default 0
         Randomness of the choice; the same seed gives the same subsets, whichever sizes are asked.
 
     Returns
     -------
     dict of int to ndarray of int64
-        Size to indices, sizes ascending. The first ``k`` indices of a subset are the subset of
-        size ``k``.
+        Size to indices, sizes ascending; with ``groups``, the size that whole groups make. The
+        first ``k`` indices of a subset are the subset of size ``k``.
 
     Raises
     ------
     MeasureError
-        If a size is not in 1..n, sizes repeat, ``stratify`` does not have ``n`` labels, or a
-        subset has fewer samples than there are classes.
+        If a size is not in 1..n, sizes repeat, ``stratify``, ``groups`` or ``time`` does not have
+        ``n`` entries, a subset has fewer samples than there are classes or than the first group,
+        or groups are to be stratified or ordered.
 
     Notes
     -----
     Without labels the order is one random permutation. With labels, members of each class keep
-    their random order, and each place goes to the class with the earliest deadline among those
-    whose turn has come, which keeps every prefix within one sample of proportion [1]_.
+    their order, and each place goes to the class with the earliest deadline among those whose
+    turn has come, which keeps every prefix within one sample of proportion [1]_.
 
     References
     ----------
@@ -61,18 +77,178 @@ def subsets(
     >>> chosen = subsets(100, [10, 0.5], seed=1)
     >>> list(chosen), set(chosen[10]) <= set(chosen[50])
     ([10, 50], True)
+    >>> subsets(5, [2], time=["2021", "2025", "2023", "2022", "2024"])[2].tolist()
+    [1, 4]
     """
-    import numpy as np
-
     count = _whole(n)
     if count is None or count < 1:
         raise MeasureError(f"subsets: n must be a whole number of samples from 1 up, got {n!r}.")
     counts = _counts(sizes, count)
+    nested = nested_order(
+        count, stratify=stratify, groups=groups, time=time, keep=keep, seed=seed, least=counts[0]
+    )
+    chosen = {}
+    for size in counts:
+        indices = nested.first(size)
+        if len(indices) in chosen:
+            raise MeasureError(
+                f"subsets: {size} samples hold the same whole groups as a smaller size, "
+                f"{len(indices)} samples. Ask for sizes further apart."
+            )
+        chosen[len(indices)] = indices
+    return chosen
+
+
+@dataclass(frozen=True, eq=False)
+class Nested:
+    """An order of samples of which every subset is the beginning.
+
+    Parameters
+    ----------
+    order : ndarray of int64 (n,)
+        Indices of samples.
+    ends : ndarray of int64, optional
+        Lengths at which a beginning holds whole groups; None without groups.
+
+    Examples
+    --------
+    >>> nested = nested_order(6, groups=["a", "a", "b", "b", "b", "b"], seed=1)
+    >>> len(nested.first(5)) in (2, 4)
+    True
+    """
+
+    order: NDArray[np.int64]
+    ends: NDArray[np.int64] | None = None
+
+    def first(self, size: int) -> NDArray[np.int64]:
+        """Indices of the subset of ``size`` samples [count], or of the whole groups it holds.
+
+        Raises
+        ------
+        MeasureError
+            More samples than there are, or fewer than the first group.
+        """
+        if not 1 <= size <= len(self.order):
+            raise MeasureError(
+                f"subsets: size {size} is not in 1..{len(self.order)}, the samples there are."
+            )
+        if self.ends is None:
+            return self.order[:size].copy()
+        whole = self.ends[self.ends <= size]
+        if not len(whole):
+            raise MeasureError(
+                f"subsets: {size} samples cannot hold the first group, of {self.ends[0]}. Ask for "
+                "more, or leave groups out."
+            )
+        return self.order[: whole[-1]].copy()
+
+
+def nested_order(
+    n: int,
+    *,
+    stratify: ArrayLike | None = None,
+    groups: ArrayLike | None = None,
+    time: ArrayLike | None = None,
+    keep: Keep = "latest",
+    seed: int | np.random.Generator = 0,
+    least: int | None = None,
+) -> Nested:
+    """Order ``range(n)`` so that every beginning is a subset; options as `subsets`.
+
+    Parameters
+    ----------
+    n : int
+        Samples [count].
+    stratify, groups, time, keep, seed
+        As `subsets`.
+    least : int, optional
+        Smallest size that will be asked for [count], to check that it can hold every class.
+
+    Returns
+    -------
+    Nested
+
+    Raises
+    ------
+    MeasureError
+        As `subsets`.
+
+    Examples
+    --------
+    >>> nested_order(4, time=[3, 1, 2, 0], keep="earliest").order.tolist()
+    [3, 1, 2, 0]
+    """
+    import numpy as np
+
+    if keep not in ("latest", "earliest"):
+        raise MeasureError(f"subsets: keep must be 'latest' or 'earliest', got {keep!r}.")
     rng = np.random.default_rng(seed)
-    order = rng.permutation(count).astype(np.int64)
+    order = rng.permutation(n).astype(np.int64)
+    if groups is not None:
+        if stratify is not None or time is not None:
+            raise MeasureError(
+                "subsets: whole groups cannot also be stratified or ordered in time. Give groups "
+                "alone, or one row a group."
+            )
+        return _grouped(order, entries(groups, n, "groups", "group"), rng)
+    if time is not None:
+        order = _ordered(order, entries(time, n, "time", "time"), keep)
     if stratify is not None:
-        order = _stratified(order, stratify, counts[0])
-    return {size: order[:size].copy() for size in counts}
+        order = _stratified(order, entries(stratify, n, "stratify", "class"), least)
+    return Nested(order)
+
+
+def entries(values: Any, n: int, name: str, meaning: str) -> NDArray[Any]:
+    """Return one entry a sample, none of them missing.
+
+    Raises
+    ------
+    MeasureError
+        Another number of entries, or None or NaN among them.
+
+    Examples
+    --------
+    >>> entries(["a", "b"], 2, "groups", "group").tolist()
+    ['a', 'b']
+    """
+    import numpy as np
+
+    array = np.asarray(values)
+    if array.shape != (n,):
+        raise MeasureError(
+            f"{name} has shape {array.shape}; give one {meaning} for each of the {n} samples."
+        )
+    missing = np.array([value is None or bool(value != value) for value in array])
+    if missing.any():
+        raise MeasureError(
+            f"{name} has no {meaning} for sample {int(np.flatnonzero(missing)[0])}. Fill "
+            "it in, or leave the sample out."
+        )
+    return array
+
+
+def _grouped(order: NDArray[np.int64], labels: NDArray[Any], rng: np.random.Generator) -> Nested:
+    """Whole groups one after another, every order of groups as likely."""
+    import numpy as np
+
+    kinds, members = np.unique(labels, return_inverse=True)
+    turns = rng.permutation(len(kinds))[members.ravel()]
+    place = np.argsort(turns[order], kind="stable")
+    return Nested(order[place], np.cumsum(np.bincount(turns)).astype(np.int64))
+
+
+def _ordered(order: NDArray[np.int64], time: NDArray[Any], keep: Keep) -> NDArray[np.int64]:
+    """By time from one end; the random order decides between equal times."""
+    import numpy as np
+
+    try:
+        _, rank = np.unique(time, return_inverse=True)
+    except TypeError:
+        raise MeasureError(
+            "subsets: time holds entries that cannot be compared. Give numbers or dates."
+        ) from None
+    rank = rank if keep == "earliest" else -rank
+    return order[np.argsort(rank[order], kind="stable")]
 
 
 def _whole(value: Any) -> int | None:
@@ -113,19 +289,15 @@ def _count(size: Any, n: int) -> int:
     )
 
 
-def _stratified(order: NDArray[np.int64], stratify: ArrayLike, smallest: int) -> NDArray[np.int64]:
+def _stratified(
+    order: NDArray[np.int64], labels: NDArray[Any], smallest: int | None
+) -> NDArray[np.int64]:
     """Interleave the classes so that every prefix holds them in proportion."""
     import numpy as np
 
-    labels = np.asarray(stratify)
-    if labels.shape != order.shape:
-        raise MeasureError(
-            f"subsets: stratify has shape {labels.shape}; give one class for each of the "
-            f"{len(order)} samples."
-        )
     classes, members = np.unique(labels, return_inverse=True)
     totals = np.bincount(members)
-    if smallest < len(classes):
+    if smallest is not None and smallest < len(classes):
         raise MeasureError(
             f"subsets: {smallest} samples cannot hold all {len(classes)} classes. Ask for at least "
             f"{len(classes)}, or leave stratify out."
