@@ -48,11 +48,21 @@ if TYPE_CHECKING:
     from scaling_laws.laws.registry import get_law as get_law
     from scaling_laws.laws.registry import list_laws as list_laws
     from scaling_laws.laws.registry import register as register
+    from scaling_laws.loop.growing import Growth as Growth
+    from scaling_laws.loop.growing import grow as grow
+    from scaling_laws.loop.verifying import Verification as Verification
+    from scaling_laws.loop.verifying import verify as verify
+    from scaling_laws.measurement.learning_curve import learning_curve as learning_curve
     from scaling_laws.measurement.meter import meter as meter
+    from scaling_laws.measurement.recording import record as record
+    from scaling_laws.measurement.recording import recorded as recorded
     from scaling_laws.measurement.runlog import read_log as read_log
     from scaling_laws.measurement.subsets import subsets as subsets
     from scaling_laws.measurement.sweep import grid as grid
     from scaling_laws.measurement.sweep import sweep as sweep
+    from scaling_laws.measurement.timing import latency as latency
+    from scaling_laws.measurement.token_subsets import manifest as manifest
+    from scaling_laws.measurement.token_subsets import token_subsets as token_subsets
     from scaling_laws.planning.accelerators import get_accelerator as get_accelerator
     from scaling_laws.planning.accelerators import list_accelerators as list_accelerators
     from scaling_laws.planning.architecture import Transformer as Transformer
@@ -177,6 +187,16 @@ _HOME = {
     "DesignScore": "scaling_laws.planning.scoring",
     "ladder": "scaling_laws.planning.ladder",
     "Ladder": "scaling_laws.planning.ladder",
+    "learning_curve": "scaling_laws.measurement.learning_curve",
+    "latency": "scaling_laws.measurement.timing",
+    "record": "scaling_laws.measurement.recording",
+    "recorded": "scaling_laws.measurement.recording",
+    "verify": "scaling_laws.loop.verifying",
+    "Verification": "scaling_laws.loop.verifying",
+    "grow": "scaling_laws.loop.growing",
+    "Growth": "scaling_laws.loop.growing",
+    "token_subsets": "scaling_laws.measurement.token_subsets",
+    "manifest": "scaling_laws.measurement.token_subsets",
     "Plan": "scaling_laws.planning.planner",
     "Planner": "scaling_laws.planning.planner",
     "training_flops": "scaling_laws.quantities",

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from scaling_laws.errors import MeasureError, Note, PlanError
-from scaling_laws.measurement.runlog import RESERVED
+from scaling_laws.measurement.configuration import RESERVED
 from scaling_laws.measurement.sweep import sweep
 from scaling_laws.planning.design import note_lines, plain_row
 from scaling_laws.planning.plan import Plan

@@ -12,8 +12,8 @@ from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
 
 from scaling_laws.errors import MeasureError
+from scaling_laws.measurement.configuration import RESERVED
 from scaling_laws.measurement.folds import splits
-from scaling_laws.measurement.runlog import RESERVED
 from scaling_laws.measurement.scoring import Answers, Score, get_scores
 from scaling_laws.measurement.subsets import Keep, Nested, entries, nested_order
 from scaling_laws.measurement.sweep import grid, sweep

@@ -265,7 +265,7 @@ def manifest(
     0     7        2
     1    15        3
     """
-    from scaling_laws.measurement.runlog import plain_value
+    from scaling_laws.measurement.configuration import plain_value
 
     kept = {}
     for name, value in about.items():
