@@ -66,7 +66,7 @@ class Dispatcher:
         self._requested = workers
         self._backend = backend
         self._timeout = timeout
-        self.workers = (workers or 1) if backend is None else self._parallel()._effective_n_jobs()
+        self.workers = (workers or 1) if backend is None else self._backend_size()
         several = self.workers > 1 and backend is None
         self._isolate = isolate or timeout is not None or several
         self._supervisor: Supervisor | None = None
@@ -152,22 +152,28 @@ class Dispatcher:
         yield from stream(tasks)
 
     def _parallel(self, **options: Any) -> Any:
-        from joblib import Parallel, parallel_config
+        from joblib import Parallel
+
+        return self._in_backend(
+            lambda count: Parallel(n_jobs=count, batch_size=1, pre_dispatch="n_jobs", **options)
+        )
+
+    def _in_backend(self, ask: Callable[[int | None], Any]) -> Any:
+        """Ask joblib, given the number of jobs, inside the backend's context."""
+        from joblib import parallel_config
 
         active = self._backend == ACTIVE
         every = None if active else -1
+        # Not Parallel(backend=): that does not know the backends of other packages.
+        with nullcontext() if active else parallel_config(backend=self._backend):
+            return ask(every if self._requested is None else self._requested)
+
+    def _backend_size(self) -> int:
+        from joblib import effective_n_jobs
+
         try:
-            # Not Parallel(backend=): that does not know the backends of other packages.
-            with nullcontext() if active else parallel_config(backend=self._backend):
-                return Parallel(
-                    n_jobs=every if self._requested is None else self._requested,
-                    batch_size=1,
-                    pre_dispatch="n_jobs",
-                    **options,
-                )
+            return int(self._in_backend(effective_n_jobs))
         except (ValueError, KeyError, ImportError) as failure:
-            if options:
-                raise
             raise MeasureError(
                 f"joblib cannot use the backend {self._backend!r} here ({failure}). Use 'loky', "
                 "'threading', or start or register it first."
