@@ -39,6 +39,7 @@ GROUPS = {
     "Fit and predict": ("scaling_laws.fitting", "scaling_laws.solving", "scaling_laws.inference"),
     "Plan": ("scaling_laws.planning", "scaling_laws.quantities"),
     "Measure": ("scaling_laws.measurement",),
+    "Close the loop": ("scaling_laws.loop",),
     "Data": ("scaling_laws.data",),
     "Laws": ("scaling_laws.laws", "scaling_laws.testing"),
     "Show": ("scaling_laws.plot", "scaling_laws.reporting"),

@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from scaling_laws.loop.verifying import Verification as Verification
     from scaling_laws.loop.verifying import verify as verify
     from scaling_laws.measurement.learning_curve import learning_curve as learning_curve
+    from scaling_laws.measurement.ledger import SweepProgress as SweepProgress
     from scaling_laws.measurement.meter import meter as meter
     from scaling_laws.measurement.recording import record as record
     from scaling_laws.measurement.recording import recorded as recorded
@@ -60,7 +61,10 @@ if TYPE_CHECKING:
     from scaling_laws.measurement.subsets import subsets as subsets
     from scaling_laws.measurement.sweep import grid as grid
     from scaling_laws.measurement.sweep import sweep as sweep
+    from scaling_laws.measurement.timing import Latency as Latency
     from scaling_laws.measurement.timing import latency as latency
+    from scaling_laws.measurement.token_subsets import Manifest as Manifest
+    from scaling_laws.measurement.token_subsets import TokenSubset as TokenSubset
     from scaling_laws.measurement.token_subsets import manifest as manifest
     from scaling_laws.measurement.token_subsets import token_subsets as token_subsets
     from scaling_laws.planning.accelerators import get_accelerator as get_accelerator
@@ -197,6 +201,10 @@ _HOME = {
     "Growth": "scaling_laws.loop.growing",
     "token_subsets": "scaling_laws.measurement.token_subsets",
     "manifest": "scaling_laws.measurement.token_subsets",
+    "Latency": "scaling_laws.measurement.timing",
+    "SweepProgress": "scaling_laws.measurement.ledger",
+    "TokenSubset": "scaling_laws.measurement.token_subsets",
+    "Manifest": "scaling_laws.measurement.token_subsets",
     "Plan": "scaling_laws.planning.planner",
     "Planner": "scaling_laws.planning.planner",
     "training_flops": "scaling_laws.quantities",
