@@ -128,7 +128,8 @@ def wandb_chart(folder):
 
 def mlflow(folder):
     header = ["run_id", "experiment_id", "status", "artifact_uri", "start_time",
-              "metrics.eval_loss", "metrics.loss", "params.n_params", "params.tokens", "params.lr", "params.note",
+              "metrics.eval_loss", "metrics.loss", "params.n_params", "params.tokens",
+              "params.lr", "params.note",
               "tags.mlflow.runName"]  # fmt: skip
     rows = [[r, "1", "FINISHED", "x", "2026-01-01", LOSS[r], LOSS[r] - 0.1, str(int(PARAMS[r])),
              str(TOKENS[r]), str(RATE[r]), "", r] for r in RUNS]  # fmt: skip
@@ -150,8 +151,9 @@ def trainer_state(folder):
     """Hugging Face: a folder a run, in it one of its checkpoints."""
     for r in RUNS:
         log = [
-            {"loss": loss_at(r, s) - 0.1, "learning_rate": RATE[r] * (1 - s / 2000), "epoch": s / 1e3,
-             "grad_norm": 1.0, "step": s, "num_input_tokens_seen": int(TOKENS[r] * s / STEPS)}
+            {"loss": loss_at(r, s) - 0.1, "learning_rate": RATE[r] * (1 - s / 2000),
+             "epoch": s / 1e3,             "grad_norm": 1.0, "step": s,
+    "num_input_tokens_seen": int(TOKENS[r] * s / STEPS)}
             for s in TRAIN
         ]  # fmt: skip
         log += [{"eval_loss": loss_at(r, s), "eval_runtime": 3.0, "step": s} for s in EVALS]

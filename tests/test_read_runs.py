@@ -304,7 +304,8 @@ def test_text_that_is_no_number_is_a_clear_error_or_counted():
     [
         ("210M", 210e6), ("1.5B", 1.5e9), ("3e-4", 3e-4), ("1,000", 1000.0), ("32.0K", 32e3),
         ("11%", 0.11), ("1.5 B tokens", 1.5e9), ("2T", 2e12), ("1,234,567.5", 1234567.5),
-        ("1.2\u00d710^9", 1.2e9), ("3 PFLOP", 3e15), ("2 PF-days", 2 * 1e15 * 86400), ("\u22125", -5.0),
+        ("1.2\u00d710^9", 1.2e9), ("3 PFLOP", 3e15),
+        ("2 PF-days", 2 * 1e15 * 86400), ("\u22125", -5.0),
         ("1\u202f000", 1000.0), ("7 billion", 7e9),
         ("1,5", None), ("10,00", None), ("1 2", None), ("=1+1", None), ("#REF!", None),
         ("0x10", None), ("1.2.3", None), ("1e999", None), ("7 bananas", None), ("2026-01-01", None),
@@ -412,7 +413,7 @@ def test_duplicates_are_reported():
     assert codes(unnamed) == ["duplicate_runs"]
 
 
-# ---------------------------------------------------------------- 30: one function for the residuals
+# --------------------------------------------------------------- 30: one function for the residuals
 
 
 def test_residuals_and_r_squared_come_from_the_inputs_of_the_table(tmp_path):
@@ -449,6 +450,23 @@ def test_of_several_validation_sets_none_is_picked():
         read_runs(table)
     mean = read_runs(table, columns={"loss": ["eval/c4/loss", "eval/pile/loss"]})
     assert mean.loss.tolist() == [2.5]
+
+
+def test_the_target_may_be_among_the_columns_that_are_averaged():
+    table = {"N": [1e6], "loss": [3.0], "other_loss": [2.0]}
+    frame = read_runs(table, columns={"loss": ["loss", "other_loss"]})
+    assert frame[["loss", "loss_as_found", "other_loss"]].values.tolist() == [[2.5, 3.0, 2.0]]
+
+
+def test_the_run_may_be_the_group():
+    frame = read_runs({"run": ["a", "a"], "step": [1, 2], "loss": [4.0, 3.0]}, group="run")
+    assert frame[["run", "loss"]].values.tolist() == [["a", 3.0]]
+
+
+def test_rows_above_the_header_are_counted(tmp_path):
+    frame = read_runs(csv(tmp_path, "Sweep\n1e6,9e9,3.1\nN,D,loss\n1e6,2e9,3.0\n"))
+    assert frame.loss.tolist() == [3.0]
+    assert read_report(frame).dropped == 1
 
 
 def test_embeddings_in_and_out_are_not_confused():
@@ -502,7 +520,7 @@ def test_compute_in_another_unit_is_doubted():
     assert codes(read_runs(table)) == []
 
 
-# ------------------------------------------------------------------------------------- hostile files
+# ------------------------------------------------------------------------------------ hostile files
 
 
 @pytest.mark.parametrize(
@@ -577,7 +595,7 @@ def test_options_are_checked():
             read_runs(table, **options)
 
 
-# ----------------------------------------------------------------------------------------- the report
+# --------------------------------------------------------------------------------------- the report
 
 
 def test_the_report_is_plain_values_and_survives_copies(tmp_path):

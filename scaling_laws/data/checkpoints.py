@@ -69,7 +69,7 @@ def one_row_a_run(
         ledger.add(
             "filled", "run", "rows without a name are runs of their own", count=unnamed.sum()
         )
-    keys = ["run", *([group] if group else [])]
+    keys = ["run", *([group] if group and group != "run" else [])]
     if order is None or not frame.duplicated(keys).any():
         return frame
     if history and order == "step":

@@ -30,7 +30,7 @@ _INFINITE_WORDS = frozenset({"inf", "+inf", "-inf", "infinity", "+infinity", "-i
 _SPACES = re.compile("[\\s\u00a0\u2009\u202f\ufeff]+")
 _THOUSANDS = re.compile(r"[+-]?\d{1,3}(,\d{3})+(\.\d*)?([eE][+-]?\d+)?")
 _SPACED = re.compile(r"[^\d]*\d{1,3}(\s\d{3})+(?![\s]?\d)")  # 1 000 000
-_PLAIN = re.compile(r"[+-]?(\d[\d_]*\.?\d*|\.\d+)([eE][+-]?\d+)?")
+_PLAIN = re.compile(r"[+-]?(\d+(_\d+)*\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _TIMES = "[\u00d7x*\u00b7]"  # multiplication sign, x, asterisk, middle dot
 _POWER = re.compile(rf"([+-]?[\d.]+){_TIMES}10(?:\^|\*\*)?\{{?([+-]?\d+)\}}?", re.IGNORECASE)
 _UNIT_WORDS = r"(?:params?|parameters?|tokens?|toks?|samples?|steps?|seqs?|sequences?)"
@@ -113,10 +113,7 @@ def _plain(text: str) -> float | None:
         text = text.replace(",", "")
     if not _PLAIN.fullmatch(text):
         return None
-    try:
-        return float(text)
-    except ValueError:
-        return None
+    return float(text)
 
 
 def _split_suffix(text: str) -> tuple[str, float | None]:
@@ -233,6 +230,10 @@ def to_numbers(cells: Sequence[Any], *, decimal: str = ".", suffixes: bool = Tru
 def _read_text(text: str, decimal: str, suffixes: bool) -> tuple[float, bool, bool, bool]:
     """Value, whether it says "not a number", whether unreadable, whether rewritten."""
     word = text.strip().lower()
+    if decimal == "." and len(word) <= _LONGEST and word.isascii() and _PLAIN.fullmatch(word):
+        value = float(word)
+        finite = math.isfinite(value)
+        return value if finite else math.nan, False, not finite, "_" in word
     if word in MISSING_WORDS:
         return math.nan, False, False, False
     if word in _NAN_WORDS or word in _INFINITE_WORDS:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from scaling_laws.data.converting import convert
 from scaling_laws.data.histories import EXPLICIT
@@ -60,17 +61,17 @@ def read_one(
     target, group = wanted.target, wanted.group
     asked = wanted.format if wanted.format in SHAPES else None
     shape = asked or raw.shape or detect_shape(raw.frame)
-    frame = reshape(raw.frame, shape, target, ledger)
-    have = [str(c) for c in frame.columns]
+    frame = reshape(_checked(raw.frame), shape, target, ledger)
+    have = [str(c) for c in _checked(frame).columns]
     if group is not None and group not in have:
         raise DataError(
             f"group={group!r} is not a column.{suggest(group, have)} Found: {joined(have, 30)}."
         )
     naming = name_columns(have, wanted, tracker=shape in _TRACKER_TABLES, ledger=ledger)
-    frame = rename(frame, naming, target, ledger)
+    mean = _average(frame, naming.averaged, wanted, raw.decimal, ledger)
+    frame = _checked(rename(frame, naming, target, ledger))
+    frame = frame if mean is None else frame.assign(**{target: mean})
     history = shape in HISTORIES
-    if naming.averaged:
-        frame = _average(frame, naming.averaged, wanted, raw.decimal, ledger)
     silent = history and not raw.marks_missing
     frame = convert(
         frame, wanted, factors=naming.factors, decimal=raw.decimal, nan_is_missing=silent,
@@ -82,17 +83,28 @@ def read_one(
     return frame, shape, raw.read
 
 
+def _checked(frame: pd.DataFrame) -> pd.DataFrame:
+    if not len(frame.columns) or not len(frame):
+        raise DataError("the table of runs is empty. Give one row per run.")
+    twice = frame.columns[frame.columns.duplicated()]
+    if len(twice):
+        raise DataError(f"the table has several columns named '{twice[0]}'. Rename all but one.")
+    return frame
+
+
 def _average(
     frame: pd.DataFrame, names: Sequence[str], wanted: Wanted, decimal: str, ledger: Ledger
-) -> pd.DataFrame:
-    """Add the target as the mean of several columns, missing where one of them is."""
+) -> NDArray[np.float64] | None:
+    """Mean of several columns, missing where one of them is; None where there are none."""
+    if not names:
+        return None
     each = replace(wanted, target=names[0], inputs=tuple(names))
     parts = convert(
         frame[list(names)], each, factors={}, decimal=decimal, nan_is_missing=True, ledger=ledger
     )
     values = parts[list(names)].to_numpy(dtype=float)
     ledger.add("derived", wanted.target, f"mean of {joined(list(names))}", count=len(frame))
-    return frame.assign(**{wanted.target: values.mean(axis=1)})
+    return np.asarray(values.mean(axis=1), dtype=float)
 
 
 def below(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -239,9 +239,15 @@ def _load_file(path: Path, wanted: Wanted, ledger: Ledger) -> Raw:
     for magic, what in _MAGIC.items():
         if content.startswith(magic):
             raise DataError(f"{where} is {what}.")
+    before = ledger.change
     text = decode(content, wanted.encoding, where, ledger)
-    kind = kind or _text_kind(text, path)
-    label = label_of(path)
+    lost = before - ledger.change
+    raw = _from_text_file(text, kind or _text_kind(text, path), path, wanted, ledger)
+    return replace(raw, read=raw.read + lost)
+
+
+def _from_text_file(text: str, kind: str, path: Path, wanted: Wanted, ledger: Ledger) -> Raw:
+    where, label = path.name, label_of(path)
     if kind == "jsonl":
         records, read = parse_json_lines(text, where, ledger)
         return Raw(records_to_frame(records, ledger), read, label)
@@ -303,8 +309,14 @@ def _load_parquet(path: Path) -> Raw:
             "table as CSV."
         ) from None
     except Exception as error:  # pyarrow raises kinds of its own
-        raise DataError(f"{path.name} is not a readable Parquet file: {error}.") from None
+        raise DataError(
+            f"{path.name} is not a readable Parquet file: {_sentence(error)}."
+        ) from None
     return _from_frame(frame, label_of(path))
+
+
+def _sentence(error: Exception) -> str:
+    return str(error).rstrip(".")
 
 
 def _load_events(path: Path) -> Raw:

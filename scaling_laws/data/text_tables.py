@@ -122,7 +122,8 @@ def read_text_table(
     -------
     TextTable
     int
-        Records read: lines below the header that are not blank.
+        Records read: lines below the header that are not blank, and those above it with several
+        cells.
 
     Raises
     ------
@@ -142,14 +143,17 @@ def read_text_table(
     position = _header_line(lines, recognised)
     header = _names(lines[position], ledger)
     if position:
-        above = [str(c) for line in lines[:position] for c in line if c]
-        ledger.add("kept", "header", f"found on line {position + 1}", count=1, examples=above[:1])
+        title = [str(c) for line in lines[:position] for c in line if c]
+        ledger.add("kept", "header", f"found on line {position + 1}", count=1, examples=title[:1])
+    above = sum(sum(c is not None for c in line) > 1 for line in lines[:position])
+    if above:  # a title has one cell
+        ledger.add("dropped", "rows", "above the header", rows=-above, count=above)
     torn = not text.endswith(("\n", "\r"))
     rows, read = _body(lines[position + 1 :], len(header), torn, ledger)
     header, rows = _without_blank_columns(header, rows, ledger)
     rows, grouped = _fill_groups(header, rows, ledger, spreadsheet)
     sign = decimal or _told_sign(rows, delimiter, where)
-    return TextTable(tuple(header), rows, sign, grouped), read
+    return TextTable(tuple(header), rows, sign, grouped), read + above
 
 
 def _told_sign(rows: list[Row], delimiter: str, where: str) -> str:
