@@ -21,8 +21,23 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from scaling_laws import plot as plot
     from scaling_laws import testing as testing
+    from scaling_laws.data.best_runs import best_over as best_over
+    from scaling_laws.data.cleaning import average_metrics as average_metrics
+    from scaling_laws.data.cleaning import drop_diverged as drop_diverged
+    from scaling_laws.data.cleaning import drop_duplicates as drop_duplicates
+    from scaling_laws.data.cleaning import drop_highest_loss as drop_highest_loss
+    from scaling_laws.data.cleaning import final_only as final_only
+    from scaling_laws.data.cleaning import min_step as min_step
+    from scaling_laws.data.cleaning import prefer_measured as prefer_measured
+    from scaling_laws.data.cleaning import smooth_metric as smooth_metric
+    from scaling_laws.data.cleaning import snap_ratio as snap_ratio
+    from scaling_laws.data.cleaning_step import CleaningStep as CleaningStep
+    from scaling_laws.data.cleaning_step import clean as clean
     from scaling_laws.data.datasets.bundled import list_datasets as list_datasets
     from scaling_laws.data.datasets.bundled import load_dataset as load_dataset
+    from scaling_laws.data.read_report import ReadReport as ReadReport
+    from scaling_laws.data.read_report import read_report as read_report
+    from scaling_laws.data.readers import read_runs as read_runs
     from scaling_laws.errors import DataError as DataError
     from scaling_laws.errors import FitError as FitError
     from scaling_laws.errors import LawError as LawError
@@ -205,6 +220,21 @@ _HOME = {
     "SweepProgress": "scaling_laws.measurement.ledger",
     "TokenSubset": "scaling_laws.measurement.token_subsets",
     "Manifest": "scaling_laws.measurement.token_subsets",
+    "read_runs": "scaling_laws.data.readers",
+    "read_report": "scaling_laws.data.read_report",
+    "ReadReport": "scaling_laws.data.read_report",
+    "clean": "scaling_laws.data.cleaning_step",
+    "CleaningStep": "scaling_laws.data.cleaning_step",
+    "best_over": "scaling_laws.data.best_runs",
+    "min_step": "scaling_laws.data.cleaning",
+    "final_only": "scaling_laws.data.cleaning",
+    "snap_ratio": "scaling_laws.data.cleaning",
+    "drop_highest_loss": "scaling_laws.data.cleaning",
+    "average_metrics": "scaling_laws.data.cleaning",
+    "drop_diverged": "scaling_laws.data.cleaning",
+    "drop_duplicates": "scaling_laws.data.cleaning",
+    "prefer_measured": "scaling_laws.data.cleaning",
+    "smooth_metric": "scaling_laws.data.cleaning",
     "Plan": "scaling_laws.planning.planner",
     "Planner": "scaling_laws.planning.planner",
     "training_flops": "scaling_laws.quantities",

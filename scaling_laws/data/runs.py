@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from scaling_laws.data.statuses import FINISHED, NO_STATUS, UNFINISHED, status_word
 from scaling_laws.errors import DataError, Note, suggest
 from scaling_laws.laws.family import LawFamily, input_domain
 from scaling_laws.quantities import (
@@ -25,12 +26,6 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.float64]
 
-_FINISHED = frozenset({"ok", "finished", "completed", "complete", "done", "success", "succeeded"})
-_UNFINISHED = frozenset(
-    {"error", "failed", "crashed", "killed", "timeout", "nan", "diverged", "running", "preempted",
-     "out_of_memory", "unfinished", "cancelled", "scheduled", "none"}
-)  # fmt: skip
-_NO_STATUS = "none"
 _RUN_COLUMNS = ("run", "run_id")
 _CHECKPOINT_COLUMNS = ("checkpoint", "step", "global_step")
 _PROGRESS = frozenset({"tokens", "flops", "samples", "steps", "epochs"})  # grow within a run
@@ -354,8 +349,8 @@ def _to_frame(table: Any) -> pd.DataFrame:
         frame = table
     elif isinstance(table, str) or hasattr(table, "__fspath__"):
         raise DataError(
-            f"runs must be a table, got the path {str(table)!r}. Read it first, for example with "
-            "pandas.read_csv."
+            f"runs must be a table, got the path {str(table)!r}. Read it first, with "
+            "read_runs or pandas.read_csv."
         )
     else:
         try:
@@ -413,11 +408,11 @@ def _drop_unfinished(
     keep = np.ones(len(frame), dtype=bool)
     if column not in frame.columns:
         return frame, keep
-    words = frame[column].astype(object).map(_status_word)
-    if not words.isin(_FINISHED | _UNFINISHED - {_NO_STATUS}).any():
+    words = frame[column].astype(object).map(status_word)
+    if not words.isin(FINISHED | UNFINISHED - {NO_STATUS}).any():
         return frame, keep  # a column of another meaning
-    keep = ~words.isin(_UNFINISHED).to_numpy(dtype=bool)
-    unknown = sorted(set(words[keep]) - _FINISHED)
+    keep = ~words.isin(UNFINISHED).to_numpy(dtype=bool)
+    unknown = sorted(set(words[keep]) - FINISHED)
     if unknown:
         notes.append(
             Note(
@@ -437,12 +432,6 @@ def _drop_unfinished(
     if not keep.any():
         raise DataError(f"no run in the table finished: {counts}. Check the column '{column}'.")
     return frame[keep], keep
-
-
-def _status_word(value: Any) -> str:
-    if value is None or str(value) == "<NA>" or (isinstance(value, float) and value != value):
-        return _NO_STATUS
-    return str(value).strip().lower()
 
 
 def _numbers(
