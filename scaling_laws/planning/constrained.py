@@ -344,6 +344,9 @@ class Answers:
         """Quantities, measures and the target of one plan."""
         values = {n: float(found.values[n][0]) for n in task.space.variables}
         out = dict(values)
+        machine = self.options.hardware
+        if machine is not None and found.feasible[0] and "params" in values:
+            machine.share(values["params"])  # says so where its utilisation makes no sense
         arrays = {n: np.asarray(v) for n, v in values.items()}
         for name in self.measures.names(task.space.variables):
             out[name] = float(self.measures.of(name, arrays))

@@ -19,7 +19,7 @@ BUDGETS = ("flops", "seconds", "device_hours", "dollars")
 """Measures that are spent: near-optimal plans may spend a little more of them."""
 
 _HOUR = 3600.0
-_SENSIBLE = (1e3, 1e14)  # params that utilisations are asked about
+_IDLE = 1e-12  # least share of the peak
 
 
 @dataclass(frozen=True)
@@ -113,9 +113,14 @@ class Measures:
 
 
 def _speed(hardware: Hardware, params: Array | None) -> Array:
-    """Speed of all devices [FLOP/s]; sizes far outside any sense count as the nearest sensible."""
-    size = None if params is None else np.clip(params, *_SENSIBLE)
-    return np.asarray(hardware.flops_per_second(size), dtype=float)
+    """Speed of all devices [FLOP/s]; a search asks for any size, so shares are kept in (0, 1]."""
+    if not callable(hardware.utilization) or params is None:
+        return np.asarray(hardware.flops_per_second(params), dtype=float)
+    found: Any = hardware.utilization
+    with np.errstate(all="ignore"):
+        share = found(params=params) if hasattr(found, "inputs") else each(found, params)
+    share = np.clip(np.nan_to_num(np.asarray(share, dtype=float)), _IDLE, 1.0)
+    return np.asarray(float(hardware.count) * hardware.peak_flops * share)
 
 
 @dataclass(frozen=True)
