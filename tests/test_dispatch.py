@@ -80,7 +80,8 @@ def test_a_worker_that_dies_is_told_and_what_is_logged_stays(log):
     cells = [{"i": i, "mode": "leave" if i == 3 else "ok"} for i in range(6)]
     with pytest.raises(sl.MeasureError, match="backend 'loky' gave up"):
         sl.sweep(make_train(), cells, backend="loky", workers=2, log=log)
-    assert set(sl.read_log(log).i) <= {0, 1, 2, 4, 5}
+    logged = sl.read_log(log)  # nothing, if the worker died first
+    assert logged.empty or set(logged.i) <= {0, 1, 2, 4, 5}
     runs = sl.sweep(make_train(), cells, backend="loky", workers=2, isolate=True, log=log)
     assert runs.status.tolist() == ["ok", "ok", "ok", "error", "ok", "ok"]
 
