@@ -6,6 +6,8 @@ import csv
 import json
 from pathlib import Path
 
+from scaling_laws.data.read_report import read_report
+
 PARAMS = {"run-a": 12_000_000.0, "run-b": 35_500_000.0, "run-c": 210_000_000.0}
 TOKENS = {"run-a": 240e6, "run-b": 710e6, "run-c": 4.2e9}
 LOSS = {"run-a": 4.125, "run-b": 3.5, "run-c": 2.875}
@@ -202,3 +204,16 @@ SHAPES = (
     plain, json_lines, json_columns, tracker_metrics, wandb_history, wandb_runs, wandb_api,
     wandb_chart, mlflow, metric_history, trainer_state, lightning, spreadsheet,
 )  # fmt: skip
+
+
+def accounted(frame):
+    """Whether the steps of the report add up to the rows of the table."""
+    report = read_report(frame)
+    return report.rows_read + sum(s.rows for s in report.steps) == report.rows_kept == len(frame)
+
+
+def csv_file(folder, text, name="runs.csv"):
+    """Path of a file with this content."""
+    path = folder / name
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return path
