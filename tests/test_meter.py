@@ -28,8 +28,8 @@ class TestPeak:
         with sl.meter() as outer:
             hold(200)
             with sl.meter() as inner:
-                hold(20)
-        assert inner.peak_memory == pytest.approx(20 * MB, rel=0.2)
+                hold(40)  # too large for the allocator to give back memory it still holds
+        assert inner.peak_memory == pytest.approx(40 * MB, rel=0.2)
         assert outer.peak_memory == pytest.approx(200 * MB, rel=0.1)
 
     def test_without_reset_needs_a_new_high(self, monkeypatch):
