@@ -10,7 +10,7 @@ import pytest
 
 from scaling_laws.laws import published
 from scaling_laws.laws.family import Law
-from scaling_laws.planning.hardware import Hardware
+from scaling_laws.planning.costs.hardware import Hardware
 from scaling_laws.planning.planner import Planner
 
 pytest.importorskip("pytest_benchmark")

@@ -82,49 +82,49 @@ if TYPE_CHECKING:
     from scaling_laws.measurement.token_subsets import TokenSubset as TokenSubset
     from scaling_laws.measurement.token_subsets import manifest as manifest
     from scaling_laws.measurement.token_subsets import token_subsets as token_subsets
-    from scaling_laws.planning.accelerators import get_accelerator as get_accelerator
-    from scaling_laws.planning.accelerators import list_accelerators as list_accelerators
-    from scaling_laws.planning.architecture import Transformer as Transformer
     from scaling_laws.planning.baseline import Baseline as Baseline
     from scaling_laws.planning.baseline import constant_exponent as constant_exponent
-    from scaling_laws.planning.comparing import Comparison as Comparison
-    from scaling_laws.planning.comparing import compare as compare
-    from scaling_laws.planning.cost import Cost as Cost
-    from scaling_laws.planning.cost import FittedCost as FittedCost
-    from scaling_laws.planning.cost import FunctionCost as FunctionCost
-    from scaling_laws.planning.cost import LifetimeCost as LifetimeCost
-    from scaling_laws.planning.cost import ProductCost as ProductCost
-    from scaling_laws.planning.counting import count_notes as count_notes
-    from scaling_laws.planning.counting import with_embeddings as with_embeddings
-    from scaling_laws.planning.counting import without_embeddings as without_embeddings
-    from scaling_laws.planning.critical_batch import CriticalBatch as CriticalBatch
-    from scaling_laws.planning.critical_batch import fit_critical_batch as fit_critical_batch
-    from scaling_laws.planning.design import NextRuns as NextRuns
-    from scaling_laws.planning.design import next_runs as next_runs
-    from scaling_laws.planning.envelope import Envelope as Envelope
-    from scaling_laws.planning.envelope import fit_envelope as fit_envelope
+    from scaling_laws.planning.costs.accelerators import get_accelerator as get_accelerator
+    from scaling_laws.planning.costs.accelerators import list_accelerators as list_accelerators
+    from scaling_laws.planning.costs.architecture import Transformer as Transformer
+    from scaling_laws.planning.costs.cost import Cost as Cost
+    from scaling_laws.planning.costs.cost import FittedCost as FittedCost
+    from scaling_laws.planning.costs.cost import FunctionCost as FunctionCost
+    from scaling_laws.planning.costs.cost import LifetimeCost as LifetimeCost
+    from scaling_laws.planning.costs.cost import ProductCost as ProductCost
+    from scaling_laws.planning.costs.counting import count_notes as count_notes
+    from scaling_laws.planning.costs.counting import with_embeddings as with_embeddings
+    from scaling_laws.planning.costs.counting import without_embeddings as without_embeddings
+    from scaling_laws.planning.costs.critical_batch import CriticalBatch as CriticalBatch
+    from scaling_laws.planning.costs.critical_batch import fit_critical_batch as fit_critical_batch
+    from scaling_laws.planning.costs.hardware import Hardware as Hardware
+    from scaling_laws.planning.costs.hardware import serving_weight as serving_weight
+    from scaling_laws.planning.costs.memory import activation_bytes as activation_bytes
+    from scaling_laws.planning.costs.memory import serving_bytes as serving_bytes
+    from scaling_laws.planning.costs.memory import training_bytes as training_bytes
+    from scaling_laws.planning.costs.shapes import ArchitectureCost as ArchitectureCost
+    from scaling_laws.planning.costs.shapes import ShapeRule as ShapeRule
+    from scaling_laws.planning.costs.utilization import fit_utilization as fit_utilization
+    from scaling_laws.planning.design.ladder import Ladder as Ladder
+    from scaling_laws.planning.design.ladder import ladder as ladder
+    from scaling_laws.planning.design.next_runs import NextRuns as NextRuns
+    from scaling_laws.planning.design.next_runs import next_runs as next_runs
+    from scaling_laws.planning.design.score import DesignScore as DesignScore
+    from scaling_laws.planning.design.score import score_design as score_design
     from scaling_laws.planning.factors import Factors as Factors
     from scaling_laws.planning.factors import factors as factors
-    from scaling_laws.planning.hardware import Hardware as Hardware
-    from scaling_laws.planning.hardware import serving_weight as serving_weight
-    from scaling_laws.planning.isoflop import IsoFLOP as IsoFLOP
-    from scaling_laws.planning.isoflop import fit_isoflop as fit_isoflop
-    from scaling_laws.planning.isoflop import near_minima as near_minima
-    from scaling_laws.planning.isoflop_bias import parabola_bias as parabola_bias
-    from scaling_laws.planning.isoflop_grid import isoflop_grid as isoflop_grid
-    from scaling_laws.planning.ladder import Ladder as Ladder
-    from scaling_laws.planning.ladder import ladder as ladder
+    from scaling_laws.planning.isoflop.analysis import IsoFLOP as IsoFLOP
+    from scaling_laws.planning.isoflop.analysis import fit_isoflop as fit_isoflop
+    from scaling_laws.planning.isoflop.analysis import near_minima as near_minima
+    from scaling_laws.planning.isoflop.bias import parabola_bias as parabola_bias
+    from scaling_laws.planning.isoflop.envelope import Envelope as Envelope
+    from scaling_laws.planning.isoflop.envelope import fit_envelope as fit_envelope
+    from scaling_laws.planning.isoflop.grid import isoflop_grid as isoflop_grid
     from scaling_laws.planning.limits import Limit as Limit
-    from scaling_laws.planning.memory import activation_bytes as activation_bytes
-    from scaling_laws.planning.memory import serving_bytes as serving_bytes
-    from scaling_laws.planning.memory import training_bytes as training_bytes
     from scaling_laws.planning.planner import Plan as Plan
     from scaling_laws.planning.planner import Planner as Planner
-    from scaling_laws.planning.scoring import DesignScore as DesignScore
-    from scaling_laws.planning.scoring import score_design as score_design
-    from scaling_laws.planning.shapes import ArchitectureCost as ArchitectureCost
-    from scaling_laws.planning.shapes import ShapeRule as ShapeRule
-    from scaling_laws.planning.utilization import fit_utilization as fit_utilization
+    from scaling_laws.planning.recipes.compare import Comparison as Comparison
+    from scaling_laws.planning.recipes.compare import compare as compare
     from scaling_laws.quantities import training_flops as training_flops
     from scaling_laws.reporting import report as report
     from scaling_laws.solving.objective import Huber as Huber
@@ -165,47 +165,47 @@ _HOME = {
     "subsets": "scaling_laws.measurement.subsets",
     "grid": "scaling_laws.measurement.sweep",
     "sweep": "scaling_laws.measurement.sweep",
-    "Comparison": "scaling_laws.planning.comparing",
-    "compare": "scaling_laws.planning.comparing",
+    "Comparison": "scaling_laws.planning.recipes.compare",
+    "compare": "scaling_laws.planning.recipes.compare",
     "Factors": "scaling_laws.planning.factors",
     "factors": "scaling_laws.planning.factors",
     "Limit": "scaling_laws.planning.limits",
-    "Hardware": "scaling_laws.planning.hardware",
-    "serving_weight": "scaling_laws.planning.hardware",
-    "get_accelerator": "scaling_laws.planning.accelerators",
-    "list_accelerators": "scaling_laws.planning.accelerators",
-    "fit_utilization": "scaling_laws.planning.utilization",
-    "Cost": "scaling_laws.planning.cost",
-    "ProductCost": "scaling_laws.planning.cost",
-    "FunctionCost": "scaling_laws.planning.cost",
-    "LifetimeCost": "scaling_laws.planning.cost",
-    "FittedCost": "scaling_laws.planning.cost",
-    "ArchitectureCost": "scaling_laws.planning.shapes",
-    "ShapeRule": "scaling_laws.planning.shapes",
-    "Transformer": "scaling_laws.planning.architecture",
-    "training_bytes": "scaling_laws.planning.memory",
-    "serving_bytes": "scaling_laws.planning.memory",
-    "activation_bytes": "scaling_laws.planning.memory",
-    "CriticalBatch": "scaling_laws.planning.critical_batch",
-    "fit_critical_batch": "scaling_laws.planning.critical_batch",
-    "count_notes": "scaling_laws.planning.counting",
-    "with_embeddings": "scaling_laws.planning.counting",
-    "without_embeddings": "scaling_laws.planning.counting",
-    "fit_isoflop": "scaling_laws.planning.isoflop",
-    "IsoFLOP": "scaling_laws.planning.isoflop",
-    "near_minima": "scaling_laws.planning.isoflop",
-    "parabola_bias": "scaling_laws.planning.isoflop_bias",
-    "isoflop_grid": "scaling_laws.planning.isoflop_grid",
-    "fit_envelope": "scaling_laws.planning.envelope",
-    "Envelope": "scaling_laws.planning.envelope",
+    "Hardware": "scaling_laws.planning.costs.hardware",
+    "serving_weight": "scaling_laws.planning.costs.hardware",
+    "get_accelerator": "scaling_laws.planning.costs.accelerators",
+    "list_accelerators": "scaling_laws.planning.costs.accelerators",
+    "fit_utilization": "scaling_laws.planning.costs.utilization",
+    "Cost": "scaling_laws.planning.costs.cost",
+    "ProductCost": "scaling_laws.planning.costs.cost",
+    "FunctionCost": "scaling_laws.planning.costs.cost",
+    "LifetimeCost": "scaling_laws.planning.costs.cost",
+    "FittedCost": "scaling_laws.planning.costs.cost",
+    "ArchitectureCost": "scaling_laws.planning.costs.shapes",
+    "ShapeRule": "scaling_laws.planning.costs.shapes",
+    "Transformer": "scaling_laws.planning.costs.architecture",
+    "training_bytes": "scaling_laws.planning.costs.memory",
+    "serving_bytes": "scaling_laws.planning.costs.memory",
+    "activation_bytes": "scaling_laws.planning.costs.memory",
+    "CriticalBatch": "scaling_laws.planning.costs.critical_batch",
+    "fit_critical_batch": "scaling_laws.planning.costs.critical_batch",
+    "count_notes": "scaling_laws.planning.costs.counting",
+    "with_embeddings": "scaling_laws.planning.costs.counting",
+    "without_embeddings": "scaling_laws.planning.costs.counting",
+    "fit_isoflop": "scaling_laws.planning.isoflop.analysis",
+    "IsoFLOP": "scaling_laws.planning.isoflop.analysis",
+    "near_minima": "scaling_laws.planning.isoflop.analysis",
+    "parabola_bias": "scaling_laws.planning.isoflop.bias",
+    "isoflop_grid": "scaling_laws.planning.isoflop.grid",
+    "fit_envelope": "scaling_laws.planning.isoflop.envelope",
+    "Envelope": "scaling_laws.planning.isoflop.envelope",
     "constant_exponent": "scaling_laws.planning.baseline",
     "Baseline": "scaling_laws.planning.baseline",
-    "next_runs": "scaling_laws.planning.design",
-    "NextRuns": "scaling_laws.planning.design",
-    "score_design": "scaling_laws.planning.scoring",
-    "DesignScore": "scaling_laws.planning.scoring",
-    "ladder": "scaling_laws.planning.ladder",
-    "Ladder": "scaling_laws.planning.ladder",
+    "next_runs": "scaling_laws.planning.design.next_runs",
+    "NextRuns": "scaling_laws.planning.design.next_runs",
+    "score_design": "scaling_laws.planning.design.score",
+    "DesignScore": "scaling_laws.planning.design.score",
+    "ladder": "scaling_laws.planning.design.ladder",
+    "Ladder": "scaling_laws.planning.design.ladder",
     "learning_curve": "scaling_laws.measurement.learning_curve",
     "latency": "scaling_laws.measurement.timing",
     "record": "scaling_laws.measurement.recording",

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from scaling_laws.errors import PlanError
 from scaling_laws.laws import published
 from scaling_laws.laws.registry import get_law
-from scaling_laws.planning.architecture import Transformer
-from scaling_laws.planning.counting import count_notes, with_embeddings, without_embeddings
-from scaling_laws.planning.shapes import ArchitectureCost, ShapeRule
+from scaling_laws.planning.costs.architecture import Transformer
+from scaling_laws.planning.costs.counting import count_notes, with_embeddings, without_embeddings
+from scaling_laws.planning.costs.shapes import ArchitectureCost, ShapeRule
 
 GPT2 = Transformer(12, 768, 12, 64, 3072, 50257, 1024, tied=True, biases=True, positions="learned")
 GPT3 = Transformer(

@@ -14,8 +14,8 @@ from simulate import TRUTH, grid_runs
 
 import scaling_laws as sl
 from scaling_laws.errors import DataError, PlanError
-from scaling_laws.planning.gap import idea_weights, learned_drift
-from scaling_laws.planning.path import last_change, reached
+from scaling_laws.planning.recipes.gap import idea_weights, learned_drift
+from scaling_laws.planning.recipes.path import last_change, reached
 
 TOKENS = np.geomspace(1e7, 1e10, 12)
 

@@ -13,7 +13,7 @@ from scaling_laws.errors import PlanError
 from scaling_laws.fitting.fitter import fit
 from scaling_laws.laws import published
 from scaling_laws.laws.registry import get_law
-from scaling_laws.planning.cost import (
+from scaling_laws.planning.costs.cost import (
     PRECISION,
     SPARSE,
     STREAMS,
@@ -26,7 +26,7 @@ from scaling_laws.planning.cost import (
     get_cost,
     tokens_for,
 )
-from scaling_laws.planning.shapes import ArchitectureCost, ShapeRule
+from scaling_laws.planning.costs.shapes import ArchitectureCost, ShapeRule
 
 
 def test_cost_and_its_inverses_agree():

@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import scaling_laws as sl
-from scaling_laws.planning.belief import Belief, best_choice, greedy, low_rank
-from scaling_laws.planning.design import next_runs
-from scaling_laws.planning.ladder import ladder
-from scaling_laws.planning.scoring import score_design
+from scaling_laws.planning.design.belief import Belief, best_choice, greedy, low_rank
+from scaling_laws.planning.design.ladder import ladder
+from scaling_laws.planning.design.next_runs import next_runs
+from scaling_laws.planning.design.score import score_design
 
 TRUTH = sl.published.HOFFMANN_2022
 NOISE = 0.003

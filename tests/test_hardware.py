@@ -11,24 +11,24 @@ from hypothesis import strategies as st
 
 from scaling_laws.errors import PlanError
 from scaling_laws.laws.registry import get_law
-from scaling_laws.planning.accelerators import SHEETS, get_accelerator, list_accelerators
-from scaling_laws.planning.architecture import Transformer
-from scaling_laws.planning.cost import Cost, LifetimeCost, get_cost
-from scaling_laws.planning.critical_batch import (
+from scaling_laws.planning.costs.accelerators import SHEETS, get_accelerator, list_accelerators
+from scaling_laws.planning.costs.architecture import Transformer
+from scaling_laws.planning.costs.cost import Cost, LifetimeCost, get_cost
+from scaling_laws.planning.costs.critical_batch import (
     CriticalBatch,
     fit_critical_batch,
     steps_and_compute,
 )
-from scaling_laws.planning.hardware import Hardware, serving_weight
-from scaling_laws.planning.memory import (
+from scaling_laws.planning.costs.hardware import Hardware, serving_weight
+from scaling_laws.planning.costs.memory import (
     activation_bytes,
     largest_to_serve,
     largest_to_train,
     serving_bytes,
     training_bytes,
 )
-from scaling_laws.planning.shapes import ShapeRule
-from scaling_laws.planning.utilization import Utilization, fit_utilization
+from scaling_laws.planning.costs.shapes import ShapeRule
+from scaling_laws.planning.costs.utilization import Utilization, fit_utilization
 from scaling_laws.quantities import training_flops
 
 DAY = 86400

@@ -22,11 +22,11 @@ from scaling_laws.planning.baseline import (
     law_share,
     shrunk_optimum,
 )
-from scaling_laws.planning.envelope import fit_envelope
-from scaling_laws.planning.isoflop import fit_isoflop, near_minima
-from scaling_laws.planning.isoflop_bias import parabola_bias
-from scaling_laws.planning.isoflop_grid import isoflop_grid
-from scaling_laws.planning.parabola import group_budgets, slices
+from scaling_laws.planning.isoflop.analysis import fit_isoflop, near_minima
+from scaling_laws.planning.isoflop.bias import parabola_bias
+from scaling_laws.planning.isoflop.envelope import fit_envelope
+from scaling_laws.planning.isoflop.grid import isoflop_grid
+from scaling_laws.planning.isoflop.parabola import group_budgets, slices
 from scaling_laws.planning.planner import Planner
 
 BUDGETS = np.geomspace(1e18, 1e20, 5)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from scaling_laws.laws import generic, joint, published
 from scaling_laws.laws.registry import get_law
-from scaling_laws.planning.cost import Cost
+from scaling_laws.planning.costs.cost import Cost
 from scaling_laws.planning.optimum import NumericSurface
 from scaling_laws.planning.planner import Plan, Planner
 from scaling_laws.planning.power_sum import PowerSum

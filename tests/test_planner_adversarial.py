@@ -5,8 +5,8 @@ import pytest
 
 import scaling_laws as sl
 from scaling_laws.laws.family import Coefficient, LawFamily
-from scaling_laws.planning.cost import LifetimeCost
-from scaling_laws.planning.hardware import Hardware
+from scaling_laws.planning.costs.cost import LifetimeCost
+from scaling_laws.planning.costs.hardware import Hardware
 
 EPOCH = sl.published.BESIROGLU_2024
 NODE = Hardware("node", 1e15, 80e9, count=64, utilization=0.4, price_per_hour=2.0)

@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import scaling_laws as sl
-from scaling_laws.planning.cost import FunctionCost, LifetimeCost
-from scaling_laws.planning.hardware import Hardware
+from scaling_laws.planning.costs.cost import FunctionCost, LifetimeCost
+from scaling_laws.planning.costs.hardware import Hardware
+from scaling_laws.planning.costs.memory import serving_bytes
 from scaling_laws.planning.limits import Limit
-from scaling_laws.planning.memory import serving_bytes
 
 HOFFMANN, EPOCH = sl.published.HOFFMANN_2022, sl.published.BESIROGLU_2024
 MACHINE = Hardware("node", 1e15, 80e9, count=64, utilization=0.4, price_per_hour=2.0)

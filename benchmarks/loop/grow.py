@@ -2,10 +2,10 @@
 
 Each world is a Chinchilla-shaped law with coefficients and noise drawn at random. Whoever plans
 without choosing runs trains a full grid: all pairs of the lowest levels that the budget pays,
-spread evenly over the sizes. `grow` gets the same budget and twelve by twelve levels to choose
-from. Both are fitted alike, and asked for the loss of a run far beyond them.
+spread evenly over the sizes. `grow` gets the same budget and a fine grid of sizes to choose from.
+Both are fitted alike, and asked for the loss of a run far beyond them.
 
-    python benchmarks/loop/grow.py [--worlds 50] [--levels 5 6 7]
+    python benchmarks/loop/grow.py [--worlds 50] [--levels 6] [--choices 20] [--exact]
 """
 
 from __future__ import annotations
@@ -71,10 +71,10 @@ def known(source, law):
     return {"width": high - low, "coefficients": spread, "error": miss, "covered": covered}
 
 
-def one(seed, budget, count, rounds, options):
+def one(seed, budget, count, choices, rounds, options):
     law, train = world(seed)
     table = [{**cell, "loss": train(**cell)} for cell in grid_of_cost(budget, count)]
-    cells = sl.grid(params=levels(PARAMS, 12), tokens=levels(TOKENS, 12))
+    cells = sl.grid(params=levels(PARAMS, choices), tokens=levels(TOKENS, choices))
     grown = grow(
         train,
         candidates=cells,
@@ -100,6 +100,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--worlds", type=int, default=50)
     parser.add_argument("--levels", type=int, nargs="+", default=[6])
+    parser.add_argument("--choices", type=int, default=20, help="sizes of each kind for `grow`")
     parser.add_argument("--budget", type=float, default=1e20)
     parser.add_argument("--rounds", type=int, default=4)
     parser.add_argument("--goal", type=float, nargs=2, default=[3e10, 6e11])
@@ -112,7 +113,7 @@ def main():
         row
         for count in asked.levels
         for seed in range(asked.worlds)
-        for row in one(seed, asked.budget, count, asked.rounds, options)
+        for row in one(seed, asked.budget, count, asked.choices, asked.rounds, options)
     ]
     table = pd.DataFrame(rows)
     for count, part in table.groupby("levels"):

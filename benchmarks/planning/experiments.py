@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from scaling_laws.planning.isoflop_input import SPAN
-from scaling_laws.planning.parabola import Parabolas, Slices, at_budgets, group_budgets
+from scaling_laws.planning.isoflop.input import SPAN
+from scaling_laws.planning.isoflop.parabola import Parabolas, Slices, at_budgets, group_budgets
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 FILES = ("isoflops.csv", "porian_isoflops.csv", "xlstm.csv")

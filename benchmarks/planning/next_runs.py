@@ -33,7 +33,7 @@ import scaling_laws as sl
 from scaling_laws.inference.calibration import bundled_calibration
 from scaling_laws.inference.law_error import LawError
 from scaling_laws.inference.weighing import directions
-from scaling_laws.planning.design import next_runs
+from scaling_laws.planning.design.next_runs import next_runs
 from scaling_laws.solving.setup import bind_family
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"

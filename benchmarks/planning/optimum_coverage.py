@@ -13,7 +13,7 @@ from concurrent.futures import ProcessPoolExecutor
 import numpy as np
 
 import scaling_laws as sl
-from scaling_laws.planning.isoflop_grid import isoflop_grid
+from scaling_laws.planning.isoflop.grid import isoflop_grid
 
 TRUTH = sl.published.BESIROGLU_2024
 BUDGETS = np.geomspace(6e18, 6e20, 6)

@@ -19,7 +19,7 @@ from experiments import Case, cases
 
 import scaling_laws as sl
 from scaling_laws.planning.baseline import Baseline, constant_exponent, shrunk_optimum
-from scaling_laws.planning.isoflop import fit_isoflop, near_minima
+from scaling_laws.planning.isoflop.analysis import fit_isoflop, near_minima
 
 RUNS = ("params", "tokens", "loss")
 BASE = "constant exponent"

@@ -152,10 +152,6 @@ class Trial:
         """Name of the candidate with focus ``i``, as calibration tables know it."""
         return candidate_label(self.family.name, self.leaning, self.focuses[i])
 
-    def problem_of(self, i: int) -> Problem:
-        """The problem that candidate ``i`` solves."""
-        return replace(self.problem, weights=self.weights[i], delta=float(self.delta[i]))
-
     @cached_property
     def noise_variance(self) -> Array:
         """Run noise of each focus ``(f,)``, squared."""

@@ -16,9 +16,14 @@ from scaling_laws.fitting.result import Fit
 from scaling_laws.fitting.selection import Selection, default_candidates, select
 from scaling_laws.laws.family import Law
 from scaling_laws.loop.pool import Pool, Work, cheap_and_far_apart, make_pool
-from scaling_laws.planning.cost import Cost
-from scaling_laws.planning.design import check_goal_level, next_runs, note_lines, plain_row
-from scaling_laws.planning.possible import as_table, positive_number
+from scaling_laws.planning.costs.cost import Cost
+from scaling_laws.planning.design.next_runs import (
+    check_goal_level,
+    next_runs,
+    note_lines,
+    plain_row,
+)
+from scaling_laws.planning.design.possible import as_table, positive_number
 from scaling_laws.solving.setup import bind_family
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from scaling_laws.laws.family import Law
 from scaling_laws.measurement.configuration import key_of, plain_value
 from scaling_laws.measurement.runlog import read_records
 from scaling_laws.measurement.sweep import sweep
-from scaling_laws.planning.possible import Candidates, as_table, candidates_of
+from scaling_laws.planning.design.possible import Candidates, as_table, candidates_of
 from scaling_laws.solving.objective import Array
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ import numpy as np
 from scaling_laws.errors import MeasureError, Note, PlanError
 from scaling_laws.measurement.configuration import RESERVED
 from scaling_laws.measurement.sweep import sweep
-from scaling_laws.planning.design import note_lines, plain_row
+from scaling_laws.planning.design.next_runs import note_lines, plain_row
 from scaling_laws.planning.plan import Plan
 from scaling_laws.quantities import quantity
 

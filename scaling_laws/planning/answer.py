@@ -11,7 +11,7 @@ import numpy as np
 from scaling_laws.errors import Note
 from scaling_laws.planning.anchor import Anchor
 from scaling_laws.planning.checks import Asked, boundary_note, data_notes, passed_note, reach_notes
-from scaling_laws.planning.cost import Cost
+from scaling_laws.planning.costs.cost import Cost
 from scaling_laws.planning.optimum import LARGEST, Array, Mask, NumericSurface
 from scaling_laws.planning.plan import Plan
 from scaling_laws.planning.power_sum import PowerSum

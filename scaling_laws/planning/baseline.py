@@ -12,8 +12,8 @@ from numpy.typing import ArrayLike
 from scaling_laws.errors import PlanError
 from scaling_laws.laws.family import Array
 from scaling_laws.planning.checks import asked
-from scaling_laws.planning.isoflop_input import GAP, SPAN, SPREAD, read_runs
-from scaling_laws.planning.parabola import at_budgets, group_budgets
+from scaling_laws.planning.isoflop.input import GAP, SPAN, SPREAD, read_runs
+from scaling_laws.planning.isoflop.parabola import at_budgets, group_budgets
 
 EXPONENT = 0.5
 """Exponent of compute by which the last measured optimum grows."""
@@ -110,7 +110,7 @@ def constant_exponent(
     Examples
     --------
     >>> from scaling_laws.laws.published import HOFFMANN_2022
-    >>> from scaling_laws.planning.isoflop_grid import isoflop_grid
+    >>> from scaling_laws.planning.isoflop.grid import isoflop_grid
     >>> runs = isoflop_grid([1e18, 1e19, 1e20], law=HOFFMANN_2022)
     >>> runs["loss"] = HOFFMANN_2022(params=runs.params, tokens=runs.tokens)
     >>> base = constant_exponent(runs)

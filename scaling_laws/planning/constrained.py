@@ -19,8 +19,8 @@ from scaling_laws.planning.checks import (
     passed_note,
     reach_notes,
 )
-from scaling_laws.planning.cost import AnyCost, Cost
-from scaling_laws.planning.hardware import Hardware
+from scaling_laws.planning.costs.cost import AnyCost, Cost
+from scaling_laws.planning.costs.hardware import Hardware
 from scaling_laws.planning.limits import BUDGETS, Measures, get_bounds
 from scaling_laws.planning.plan import Plan
 from scaling_laws.planning.sizes import Sizes, get_sizes, solve_sizes

@@ -10,8 +10,8 @@ import numpy as np
 
 from scaling_laws.errors import PlanError, suggest
 from scaling_laws.planning.amounts import Array, each, is_number
-from scaling_laws.planning.cost import AnyCost
-from scaling_laws.planning.hardware import Hardware
+from scaling_laws.planning.costs.cost import AnyCost
+from scaling_laws.planning.costs.hardware import Hardware
 
 Values = Mapping[str, Array]
 
@@ -43,7 +43,7 @@ class Limit:
     Examples
     --------
     >>> from functools import partial
-    >>> from scaling_laws.planning.memory import serving_bytes
+    >>> from scaling_laws.planning.costs.memory import serving_bytes
     >>> limit = Limit(partial(serving_bytes, bits=8), at_most=24e9)
     >>> limit.inputs
     ('params',)

@@ -18,8 +18,8 @@ from scaling_laws.planning.constrained import (
     answer,
     check_options_of_plans,
 )
-from scaling_laws.planning.cost import AnyCost, Cost, get_cost
-from scaling_laws.planning.hardware import Hardware
+from scaling_laws.planning.costs.cost import AnyCost, Cost, get_cost
+from scaling_laws.planning.costs.hardware import Hardware
 from scaling_laws.planning.plan import Plan as Plan
 from scaling_laws.planning.sizes import get_sizes
 from scaling_laws.planning.source import Predictor, Source, get_source
@@ -43,8 +43,7 @@ class Planner(Weighing):
         A law alone gives point answers. A fit adds an interval from its draws. Laws of any inputs
         can be planned with: those of ``fixed`` are held, the others chosen.
     cost : Cost or str, default "6ND"
-        Compute of a run [FLOP]; see `scaling_laws.planning.cost` for lifetime costs, shapes of
-        models and costs that were measured.
+        Compute of a run [FLOP]; others are `LifetimeCost`, `ArchitectureCost`, `FittedCost`.
     hardware : Hardware, optional
         Turns compute into ``seconds``, ``device_hours`` and ``dollars``, which can then be asked
         for and limited.

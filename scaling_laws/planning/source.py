@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from scaling_laws.errors import PlanError
 from scaling_laws.laws.combined import NAME as COMBINED
 from scaling_laws.laws.family import Law, input_domain
-from scaling_laws.planning.cost import AnyCost
+from scaling_laws.planning.costs.cost import AnyCost
 from scaling_laws.planning.optimum import Array, Curve, NumericSurface
 from scaling_laws.planning.power_sum import PowerSum, power_sum
 from scaling_laws.quantities import quantity

@@ -12,8 +12,8 @@ from scaling_laws.laws.family import Law
 from scaling_laws.planning.amounts import one
 from scaling_laws.planning.checks import asked
 from scaling_laws.planning.constrained import Answers, Options, check_within, posed
-from scaling_laws.planning.cost import AnyCost, Cost, get_cost
-from scaling_laws.planning.hardware import Hardware
+from scaling_laws.planning.costs.cost import AnyCost, Cost, get_cost
+from scaling_laws.planning.costs.hardware import Hardware
 from scaling_laws.planning.limits import Measures
 from scaling_laws.planning.marginal import marginal_values
 from scaling_laws.planning.plan import Plan
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import ArrayLike
 
-    from scaling_laws.planning.design import NextRuns
+    from scaling_laws.planning.design.next_runs import NextRuns
 
 
 class Weighing:
@@ -192,7 +192,7 @@ class Weighing:
         >>> len(sl.Planner(fit).next_runs(could, at=goal, batch=1).table)
         1
         """
-        from scaling_laws.planning.design import next_runs
+        from scaling_laws.planning.design.next_runs import next_runs
 
         cost = get_cost(self.cost)
         if isinstance(cost, Cost):

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
-    from scaling_laws.planning.comparing import Comparison
+    from scaling_laws.planning.recipes.compare import Comparison
 
 _POINTS = 60
 _SPAN = (0.1, 100.0)  # times the largest common scale

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from scaling_laws.errors import PlanError
 from scaling_laws.laws.family import Law
-from scaling_laws.planning.cost import get_cost
+from scaling_laws.planning.costs.cost import get_cost
 from scaling_laws.planning.planner import Planner
 from scaling_laws.plot import style
 from scaling_laws.plot.style import Array

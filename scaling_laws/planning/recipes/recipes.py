@@ -13,7 +13,7 @@ from scaling_laws.fitting.fitter import Fitter, fit
 from scaling_laws.fitting.result import Fit
 from scaling_laws.fitting.selection import Selection
 from scaling_laws.laws.family import LawFamily
-from scaling_laws.planning.gap import (
+from scaling_laws.planning.recipes.gap import (
     DRIFT,
     Gap,
     Idea,
@@ -23,7 +23,7 @@ from scaling_laws.planning.gap import (
     idea_weights,
     learned_drift,
 )
-from scaling_laws.planning.pooling import Curves, pool
+from scaling_laws.planning.recipes.pooling import Curves, pool
 from scaling_laws.quantities import quantity
 
 Pooling = Literal["auto", "today", "shared", "random", "apart"]

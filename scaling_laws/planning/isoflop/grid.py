@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 
 from scaling_laws.errors import PlanError
 from scaling_laws.planning.checks import asked
-from scaling_laws.planning.cost import Cost, get_cost
+from scaling_laws.planning.costs.cost import Cost, get_cost
 from scaling_laws.planning.source import get_source
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from scaling_laws.errors import Note
 from scaling_laws.laws.family import Array, Law
-from scaling_laws.planning.parabola import Parabolas, Slices
+from scaling_laws.planning.isoflop.parabola import Parabolas, Slices
 
 _FEW_SIZES = 5  # sizes below which a parabola has little to be checked by
 _FEW_BUDGETS = 4  # budgets below which a power law has little to be checked by

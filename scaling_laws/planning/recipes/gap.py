@@ -14,7 +14,7 @@ from scaling_laws.errors import DataError, FitError
 from scaling_laws.inference.interval import Predictive
 from scaling_laws.inference.resample import cluster_weights, keyed_normals, keyed_ranks
 from scaling_laws.laws.family import Array, LawFamily
-from scaling_laws.planning.pooling import Curves, pool
+from scaling_laws.planning.recipes.pooling import Curves, pool
 from scaling_laws.quantities import training_flops
 from scaling_laws.solving.objective import inverse_transform, transform
 

@@ -13,9 +13,9 @@ from scaling_laws.errors import Note, PlanError
 from scaling_laws.fitting.result import Fit
 from scaling_laws.fitting.selection import Selection
 from scaling_laws.inference.interval import check_level
-from scaling_laws.planning.belief import Belief, Choice, believe, best_choice, places
-from scaling_laws.planning.cost import Cost
-from scaling_laws.planning.possible import (
+from scaling_laws.planning.costs.cost import Cost
+from scaling_laws.planning.design.belief import Belief, Choice, believe, best_choice, places
+from scaling_laws.planning.design.possible import (
     Candidates,
     candidates_of,
     chance_of_success,
@@ -59,7 +59,7 @@ class NextRuns:
     Examples
     --------
     >>> import scaling_laws as sl
-    >>> from scaling_laws.planning.design import next_runs
+    >>> from scaling_laws.planning.design.next_runs import next_runs
     >>> fit = sl.fit(sl.load_dataset("tiny_lm"), "chinchilla", draws=200)
     >>> could = {"params": [1e5, 1e6, 4e6], "tokens": [1e7, 3e7, 1e8]}
     >>> chosen = next_runs(fit, could, at={"params": 1e7, "tokens": 1e9}, batch=1)

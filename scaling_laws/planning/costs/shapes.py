@@ -11,7 +11,7 @@ import numpy as np
 
 from scaling_laws.errors import PlanError
 from scaling_laws.planning.amounts import Array, one, plain, positive
-from scaling_laws.planning.architecture import (
+from scaling_laws.planning.costs.architecture import (
     Convention,
     Positions,
     Transformer,

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from scaling_laws.errors import Note, PlanError
 from scaling_laws.laws.family import Array
 from scaling_laws.planning.checks import asked
-from scaling_laws.planning.columns import as_table, run_columns
+from scaling_laws.planning.isoflop.columns import as_table, run_columns
 
 if TYPE_CHECKING:
     import pandas as pd

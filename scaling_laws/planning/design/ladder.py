@@ -13,8 +13,8 @@ from scaling_laws.errors import DataError, Note, PlanError
 from scaling_laws.fitting.result import Fit
 from scaling_laws.fitting.selection import Selection
 from scaling_laws.inference.interval import Kind, parts_of
-from scaling_laws.planning.design import check_goal_level, note_lines, plain_row
-from scaling_laws.planning.possible import check_source, positive_number, table_inputs
+from scaling_laws.planning.design.next_runs import check_goal_level, note_lines, plain_row
+from scaling_laws.planning.design.possible import check_source, positive_number, table_inputs
 from scaling_laws.quantities import training_flops
 from scaling_laws.solving.objective import Array
 
@@ -57,7 +57,7 @@ class Ladder:
     Examples
     --------
     >>> import scaling_laws as sl
-    >>> from scaling_laws.planning.ladder import ladder
+    >>> from scaling_laws.planning.design.ladder import ladder
     >>> fit = sl.fit(sl.load_dataset("tiny_lm"), "chinchilla", draws=200)
     >>> sizes = ladder(fit, at={"params": 1e9, "tokens": 1e11})
     >>> sizes.along, bool(sizes.decade_more < sizes.today)

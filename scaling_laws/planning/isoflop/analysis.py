@@ -11,10 +11,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from scaling_laws.errors import Note, PlanError
 from scaling_laws.laws.family import Array, Law
-from scaling_laws.planning import isoflop_notes as remarks
 from scaling_laws.planning.checks import asked, check_options
-from scaling_laws.planning.isoflop_bias import bias_of, surface_law
-from scaling_laws.planning.isoflop_input import (
+from scaling_laws.planning.isoflop import notes as remarks
+from scaling_laws.planning.isoflop.bias import bias_of, surface_law
+from scaling_laws.planning.isoflop.input import (
     GAP,
     SPAN,
     Residual,
@@ -22,8 +22,8 @@ from scaling_laws.planning.isoflop_input import (
     check_isoflop,
     read_runs,
 )
-from scaling_laws.planning.line import Line, line_draws
-from scaling_laws.planning.parabola import Parabolas, Slices, at_budgets, normals
+from scaling_laws.planning.isoflop.line import Line, line_draws
+from scaling_laws.planning.isoflop.parabola import Parabolas, Slices, at_budgets, normals
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -55,7 +55,7 @@ class IsoFLOP:
     Examples
     --------
     >>> from scaling_laws.laws.published import HOFFMANN_2022
-    >>> from scaling_laws.planning.isoflop_grid import isoflop_grid
+    >>> from scaling_laws.planning.isoflop.grid import isoflop_grid
     >>> runs = isoflop_grid([1e18, 1e19, 1e20], law=HOFFMANN_2022)
     >>> runs["loss"] = HOFFMANN_2022(params=runs.params, tokens=runs.tokens)
     >>> found = fit_isoflop(runs, draws=100)
@@ -230,7 +230,7 @@ def fit_isoflop(
     Examples
     --------
     >>> from scaling_laws.laws.published import HOFFMANN_2022
-    >>> from scaling_laws.planning.isoflop_grid import isoflop_grid
+    >>> from scaling_laws.planning.isoflop.grid import isoflop_grid
     >>> runs = isoflop_grid([1e18, 1e19, 1e20], law=HOFFMANN_2022)
     >>> runs["loss"] = HOFFMANN_2022(params=runs.params, tokens=runs.tokens)
     >>> found = fit_isoflop(runs, corrected=True, draws=100)

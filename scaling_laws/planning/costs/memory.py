@@ -9,7 +9,7 @@ import numpy as np
 
 from scaling_laws.errors import PlanError
 from scaling_laws.planning.amounts import is_number, one, plain, positive, whole
-from scaling_laws.planning.architecture import Transformer
+from scaling_laws.planning.costs.architecture import Transformer
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from scaling_laws.errors import PlanError
 from scaling_laws.laws.family import Array
-from scaling_laws.planning.columns import run_columns
-from scaling_laws.planning.parabola import group_budgets
+from scaling_laws.planning.isoflop.columns import run_columns
+from scaling_laws.planning.isoflop.parabola import group_budgets
 
 Residual = Literal["log", "linear"]
 

@@ -13,7 +13,7 @@ from scaling_laws.errors import DataError, Note, PlanError, suggest
 from scaling_laws.fitting.result import Fit
 from scaling_laws.fitting.selection import Selection
 from scaling_laws.laws.family import Law, check_inputs
-from scaling_laws.planning.cost import Cost, get_cost
+from scaling_laws.planning.costs.cost import Cost, get_cost
 from scaling_laws.solving.objective import Array
 
 if TYPE_CHECKING:

@@ -9,14 +9,14 @@ import numpy as np
 
 from scaling_laws.errors import DataError, FitError, PlanError
 from scaling_laws.laws.family import Array, Law
-from scaling_laws.planning.isoflop_input import (
+from scaling_laws.planning.isoflop.input import (
     GAP,
     Residual,
     budget_numbers,
     check_isoflop,
     read_runs,
 )
-from scaling_laws.planning.parabola import Slices, at_budgets
+from scaling_laws.planning.isoflop.parabola import Slices, at_budgets
 from scaling_laws.planning.source import get_source
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def parabola_bias(
     Examples
     --------
     >>> from scaling_laws.laws.published import HOFFMANN_2022
-    >>> from scaling_laws.planning.isoflop_grid import isoflop_grid
+    >>> from scaling_laws.planning.isoflop.grid import isoflop_grid
     >>> grids = [isoflop_grid([1e20], span=s, law=HOFFMANN_2022) for s in (2, 16)]
     >>> [round(float(parabola_bias(HOFFMANN_2022, g).bias.iloc[0]), 4) for g in grids]
     [0.0037, 0.0616]

@@ -15,7 +15,7 @@ from scaling_laws.planning.amounts import one, plain, positive
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-    from scaling_laws.planning.architecture import Transformer
+    from scaling_laws.planning.costs.architecture import Transformer
 
 _OMEGA = 47491.0
 

@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Any
 
 from scaling_laws.errors import PlanError, suggest
-from scaling_laws.planning.hardware import Hardware
+from scaling_laws.planning.costs.hardware import Hardware
 
 _TERA = 1e12
 _GIGA = 1e9

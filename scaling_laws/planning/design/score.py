@@ -14,9 +14,9 @@ from scaling_laws.fitting.result import Fit
 from scaling_laws.fitting.selection import Selection
 from scaling_laws.inference.interval import Predictive
 from scaling_laws.laws.family import Law
-from scaling_laws.planning.belief import Belief, believe, low_rank
-from scaling_laws.planning.design import check_goal_level, note_lines, plain_row
-from scaling_laws.planning.possible import check_source, positive_number, table_inputs
+from scaling_laws.planning.design.belief import Belief, believe, low_rank
+from scaling_laws.planning.design.next_runs import check_goal_level, note_lines, plain_row
+from scaling_laws.planning.design.possible import check_source, positive_number, table_inputs
 from scaling_laws.planning.source import get_source
 from scaling_laws.solving.objective import Array, transform
 
@@ -51,7 +51,7 @@ class DesignScore:
     Examples
     --------
     >>> import scaling_laws as sl
-    >>> from scaling_laws.planning.scoring import score_design
+    >>> from scaling_laws.planning.design.score import score_design
     >>> plan = sl.grid(params=[1e8, 3e8, 1e9], tokens=[2e9, 6e9, 2e10])
     >>> score = score_design(sl.published.HOFFMANN_2022, plan, noise=0.003, optimum_at=1e22)
     >>> bool(1 < score.optimum["factor_after"] < score.optimum["factor_before"])

@@ -12,10 +12,10 @@ from numpy.typing import ArrayLike
 from scaling_laws.errors import DataError, Note, PlanError, suggest
 from scaling_laws.inference.interval import Kind, check_level, parts_of
 from scaling_laws.laws.family import Array
-from scaling_laws.planning import comparing_text as text
-from scaling_laws.planning.gap import Gap, Points
-from scaling_laws.planning.path import Path, last_change, reached
-from scaling_laws.planning.recipes import Pooling, Recipes, gather
+from scaling_laws.planning.recipes import text
+from scaling_laws.planning.recipes.gap import Gap, Points
+from scaling_laws.planning.recipes.path import Path, last_change, reached
+from scaling_laws.planning.recipes.recipes import Pooling, Recipes, gather
 from scaling_laws.quantities import check_values
 
 if TYPE_CHECKING:

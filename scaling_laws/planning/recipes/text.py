@@ -10,7 +10,7 @@ import numpy as np
 if TYPE_CHECKING:
     import pandas as pd
 
-    from scaling_laws.planning.comparing import Comparison
+    from scaling_laws.planning.recipes.compare import Comparison
 
 
 def as_text(comparison: Comparison) -> str:
