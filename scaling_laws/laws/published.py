@@ -228,7 +228,7 @@ def _clark(router: str, *values: float) -> Law:
         dict(zip(routed.coefficient_names, values, strict=True)),
         name=f"Clark et al. 2022, {router}",
         reference="Clark et al. 2022, arXiv:2202.01169, eq. 1 and table 3",
-        convention="params of the dense model, without embeddings; experts per routed layer; "
+        convention="params without embeddings, of the dense model; experts per routed layer; "
         "130 billion tokens; loss in nats/token",
         validity=(("params", 1.65e7, 1.31e9), ("experts", 1, 512)),
     )
