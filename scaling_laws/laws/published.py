@@ -82,7 +82,7 @@ CZECH_2026 = _additive_of_millions_and_billions(
     name="Czech et al. 2026",
     reference=_CZECH + "validation of VPNLS: squared error of the loss",
     convention=_DIGITISED,
-    validity=(("params", 4.4e7, 1.6e10), ("tokens", 1e8, 1e12), ("flops", 1e18, 1e21)),
+    validity=(("params", 5.7e7, 1.3e10), ("tokens", 8e8, 1.4e11), ("flops", 1.4e18, 1e21)),
 )
 CZECH_2026_LOG = _additive_of_millions_and_billions(
     *(1.8926, 4.0146, 0.3522, 1.0571, 0.443),
