@@ -169,8 +169,13 @@ def _signed(family: LawFamily, coef: Coefs) -> dict[str, Any]:
 
 
 def _as_floats(coef: Coefs) -> dict[str, Any]:
-    """NumPy's numbers: a root of a negative one is NaN, not complex, and nothing raises."""
+    """NumPy's numbers: dividing them by zero raises nothing."""
     return {n: np.float64(v) for n, v in coef.items()}
+
+
+def _power(base: Any, rate: Any) -> Any:
+    """A power that is NaN for every negative base, whole exponents included."""
+    return np.exp(rate * np.log(base))
 
 
 def _renamed(names: Mapping[str, str], *turned: str) -> dict[str, Any]:
@@ -202,10 +207,10 @@ PARAMETRIZATIONS = (
         ("L_inf", "x0", "alpha"),
         r"L_\infty + (x_0/x)^{\alpha}",
         "Henighan et al. 2020, arXiv:2010.14701, eq. 1.1",
-        lambda c: {"E": c["L_inf"], "A": c["x0"] ** c["alpha"], "alpha": c["alpha"]},
+        lambda c: {"E": c["L_inf"], "A": _power(c["x0"], c["alpha"]), "alpha": c["alpha"]},
         lambda c: {
             "L_inf": c["E"],
-            "x0": c["A"] ** (1 / c["alpha"]),
+            "x0": _power(c["A"], 1 / c["alpha"]),
             "alpha": c["alpha"],
         },
     ),
@@ -224,14 +229,14 @@ PARAMETRIZATIONS = (
         _DOMHAN,
         lambda c: {
             "E": c["c"],
-            "A": -(c["a"] ** -c["alpha"]),
+            "A": -(_power(c["a"], -c["alpha"])),
             "shift": c["b"] / c["a"],
             "alpha": c["alpha"],
         },
         lambda c: {
             "c": c["E"],
-            "a": (-c["A"]) ** (-1 / c["alpha"]),
-            "b": (-c["A"]) ** (-1 / c["alpha"]) * c["shift"],
+            "a": _power(-c["A"], -1 / c["alpha"]),
+            "b": _power(-c["A"], -1 / c["alpha"]) * c["shift"],
             "alpha": c["alpha"],
         },
     ),
@@ -299,8 +304,8 @@ PARAMETRIZATIONS = (
         ("a", "b", "c", "d"),
         r"c - b e^{-a x^{d}}",
         _LCDB,
-        lambda c: {"E": c["c"], "A": -c["b"], "scale": c["a"] ** (-1 / c["d"]), "d": c["d"]},
-        lambda c: {"a": c["scale"] ** -c["d"], "b": -c["A"], "c": c["E"], "d": c["d"]},
+        lambda c: {"E": c["c"], "A": -c["b"], "scale": _power(c["a"], -1 / c["d"]), "d": c["d"]},
+        lambda c: {"a": _power(c["scale"], -c["d"]), "b": -c["A"], "c": c["E"], "d": c["d"]},
     ),
     Parametrization(
         "exp4",
@@ -311,12 +316,12 @@ PARAMETRIZATIONS = (
         lambda c: {
             "E": c["c"],
             "A": -np.exp(c["b"]),
-            "scale": c["a"] ** (-1 / c["alpha"]),
+            "scale": _power(c["a"], -1 / c["alpha"]),
             "d": c["alpha"],
         },
         lambda c: {
             "c": c["E"],
-            "a": c["scale"] ** -c["d"],
+            "a": _power(c["scale"], -c["d"]),
             "b": np.log(-c["A"]),
             "alpha": c["d"],
         },
@@ -330,13 +335,13 @@ PARAMETRIZATIONS = (
         lambda c: {
             "E": c["alpha"],
             "A": c["beta"] - c["alpha"],
-            "scale": c["kappa"] ** (-1 / c["delta"]),
+            "scale": _power(c["kappa"], -1 / c["delta"]),
             "d": c["delta"],
         },
         lambda c: {
             "alpha": c["E"],
             "beta": c["E"] + c["A"],
-            "kappa": c["scale"] ** -c["d"],
+            "kappa": _power(c["scale"], -c["d"]),
             "delta": c["d"],
         },
     ),
@@ -368,10 +373,10 @@ PARAMETRIZATIONS = (
         lambda c: {
             "start": c["a"],
             "end": c["c"],
-            "scale": c["b"] ** (1 / c["d"]),
+            "scale": _power(c["b"], 1 / c["d"]),
             "d": c["d"],
         },
-        lambda c: {"a": c["start"], "b": c["scale"] ** c["d"], "c": c["end"], "d": c["d"]},
+        lambda c: {"a": c["start"], "b": _power(c["scale"], c["d"]), "c": c["end"], "d": c["d"]},
     ),
     Parametrization(
         "mmf",
@@ -417,14 +422,14 @@ PARAMETRIZATIONS = (
         lambda c: {
             "start": c["e_0"],
             "end": c["e_inf"],
-            "scale": (c["beta"] * (c["e_0"] - c["e_inf"]) ** (c["a"] - 1)) ** (-1 / c["c"]),
+            "scale": _power(c["beta"] * _power(c["e_0"] - c["e_inf"], c["a"] - 1), -1 / c["c"]),
             "d": -c["c"],
             "a": c["a"],
         },
         lambda c: {
             "e_inf": c["end"],
             "e_0": c["start"],
-            "beta": c["scale"] ** c["d"] * (c["start"] - c["end"]) ** (1 - c["a"]),
+            "beta": _power(c["scale"], c["d"]) * _power(c["start"] - c["end"], 1 - c["a"]),
             "c": -c["d"],
             "a": c["a"],
         },
