@@ -88,7 +88,7 @@ skewed_two_plateau = LawFamily(
     coefficients=(
         plateau("start", "level at zero input"),
         plateau("end", "level at infinite input"),
-        scale("scale", (1e-3, 1e3), "input where the two asymptotes cross"),
+        scale("scale", (1e-3, 1e3), "input where the far power, drawn back, meets the start"),
         shape("d", (0.1, 3.0), meaning="power of the input far beyond scale"),
         Coefficient(
             "a", "shape", 1e-3, 10.0, None, (0.2, 5.0), "1 is two_plateau, 0 power_with_floor"
