@@ -213,3 +213,13 @@ def test_the_implicit_law_is_solved_far_into_both_plateaus(a):
     inside = (y > 1e-12) & (y < 1 - 1e-4)
     left = np.log(y[inside]) - a * np.log1p(-y[inside])
     np.testing.assert_allclose(left, -0.5 * np.log(x[inside]), rtol=1e-9, atol=1e-9)
+
+
+def test_a_kink_is_fitted_as_a_narrow_break():
+    """A width of zero would be no law at all: the fit stops short of it and says a number."""
+    samples = np.geomspace(10, 1e5, 25)
+    loss = np.where(samples < 1e3, 0.5, 0.5 * (samples / 1e3) ** -0.4)
+    fit = sl.Fitter(draws=0).fit({"samples": samples, "loss": loss}, "broken_power")
+    assert np.isfinite(fit.law(samples=samples)).all()
+    assert 1e-3 <= fit.coef["f"] < 0.1
+    assert np.abs(fit.residuals).max() < 1e-3

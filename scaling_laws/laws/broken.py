@@ -20,6 +20,12 @@ from scaling_laws.laws.family import (
     shape,
 )
 
+
+def _width(name: str, starts: tuple[float, float], meaning: str) -> Coefficient:
+    """A width in e-folds: below the least one a break is a kink, and at zero there is no law."""
+    return Coefficient(name, "shape", 1e-3, 10.0, None, starts, meaning)
+
+
 _BEFORE = Coefficient("c0", "exponent", -3.0, 3.0, None, (-0.2, 1.0), "exponent before any break")
 
 
@@ -66,7 +72,7 @@ broken_power = LawFamily(
         _BEFORE,
         Coefficient("c1", "exponent", -3.0, 3.0, None, (-0.5, 1.5), "added to it by the break"),
         scale("d", (1e-2, 1e2), "input at the break"),
-        shape("f", (0.05, 1.5), meaning="width of the break, in e-folds"),
+        _width("f", (0.05, 1.5), "width of the break, in e-folds"),
     ),
     formula=r"y = E + A x^{-c_0} (1 + (x/d)^{1/f})^{-c_1 f}",
     reference="Caballero et al. 2022, arXiv:2210.14891, eq. 1 with one break",
@@ -111,16 +117,23 @@ def _from_ordered(coef: Coefs) -> dict[str, Any]:
     return dict(zip(coef, _ordered(list(coef.values())), strict=True))
 
 
+def _place(i: int, *, ordered: bool) -> Coefficient:
+    """Where a break lies; in order, near inputs that are of order one, as the solver's are."""
+    if not ordered:
+        return scale(f"d{i}", (1e-2, 1e2), f"input at break {i}")
+    if i > 1:
+        return shape(f"d{i}", (0.5, 5.0), 20.0)
+    return Coefficient("d1", "scale", 1e-6, 1e6, None, (1e-2, 1.0))
+
+
 def _breaks(count: int, *, ordered: bool) -> tuple[Coefficient, ...]:
     out: list[Coefficient] = [floor("E"), amplitude("A"), _BEFORE]
     most = 3.0 if ordered else 6.0  # a difference of two exponents in force
     for i in range(1, count + 1):
         out += [
             Coefficient(f"c{i}", "exponent", -most, most, None, (-0.5, 1.5), f"added by break {i}"),
-            shape(f"d{i}", (0.5, 5.0), 20.0)
-            if ordered and i > 1
-            else scale(f"d{i}", (1e-2, 1.0 if ordered else 1e2), f"input at break {i}"),
-            shape(f"f{i}", (0.1, 1.0), meaning=f"width of break {i}, in e-folds"),
+            _place(i, ordered=ordered),
+            _width(f"f{i}", (0.1, 1.0), f"width of break {i}, in e-folds"),
         ]
     return tuple(out)
 
@@ -189,7 +202,7 @@ power_with_bump = LawFamily(
         exponent("alpha"),
         amplitude("H", "height of the bump"),
         scale("peak", (3e-3, 3e2), "input at the middle of the bump"),
-        shape("width", (0.1, 2.0), meaning="standard deviation of the bump, in e-folds"),
+        _width("width", (0.1, 2.0), "standard deviation of the bump, in e-folds"),
     ),
     formula=r"y = E + A x^{-\alpha} + H \exp(-\frac{(\ln x - \ln peak)^{2}}{2 width^{2}})",
     reference="Regression for double descent; no paper is known to us",
