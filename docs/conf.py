@@ -7,6 +7,7 @@ import re
 
 import scaling_laws as sl
 from scaling_laws import quantities
+from scaling_laws.laws.parametrizations import PARAMETRIZATIONS
 
 project = "scaling_laws"
 author = "The scaling_laws developers"
@@ -69,6 +70,17 @@ def _coefficients(law: sl.LawFamily) -> str:
     )
 
 
+def parametrization_table() -> str:
+    """One row a parametrization: the paper's form and coefficients, and the law it is."""
+    rows = ["| name | law | as written | coefficients | source |", "|---|---|---|---|---|"]
+    rows += [
+        f"| `{p.name}` | `{p.law}` | ${p.formula}$ | "
+        f"{', '.join(f'`{n}`' for n in p.coefficients)} | {p.reference} |"
+        for p in PARAMETRIZATIONS
+    ]
+    return "\n".join(rows)
+
+
 def published_table() -> str:
     """One row a published law: constants, source, what is counted, where and how it was read."""
     table = sl.published.list()
@@ -122,6 +134,7 @@ def _directive(name: str) -> str:
 
 GENERATED = {
     "<!-- generated: laws -->": law_list,
+    "<!-- generated: parametrizations -->": parametrization_table,
     "<!-- generated: published -->": published_table,
     "<!-- generated: quantities -->": quantity_table,
     "<!-- generated: api -->": api_reference,

@@ -60,6 +60,8 @@ if TYPE_CHECKING:
     from scaling_laws.laws.family import Coefficient as Coefficient
     from scaling_laws.laws.family import Law as Law
     from scaling_laws.laws.family import LawFamily as LawFamily
+    from scaling_laws.laws.parametrizations import Parametrization as Parametrization
+    from scaling_laws.laws.parametrizations import parametrization as parametrization
     from scaling_laws.laws.registry import get_law as get_law
     from scaling_laws.laws.registry import list_laws as list_laws
     from scaling_laws.laws.registry import register as register
@@ -157,6 +159,8 @@ _HOME = {
     "Coefficient": "scaling_laws.laws.family",
     "Law": "scaling_laws.laws.family",
     "LawFamily": "scaling_laws.laws.family",
+    "Parametrization": "scaling_laws.laws.parametrizations",
+    "parametrization": "scaling_laws.laws.parametrizations",
     "get_law": "scaling_laws.laws.registry",
     "list_laws": "scaling_laws.laws.registry",
     "register": "scaling_laws.laws.registry",

@@ -84,6 +84,7 @@ _INPUTS = (
     Quantity("sparsity_ratio", "total over active parameters", ""),
     Quantity("teacher_loss", "teacher's loss", "nats", symbol="L_T"),
     Quantity("task_loss", "loss on a downstream task", "nats"),
+    Quantity("attempts", "attempts at a problem", "count", symbol="k"),
 )
 _TARGETS = (
     Quantity("loss", "test loss", "nats", symbol="L"),

@@ -36,6 +36,7 @@ _TYPICAL = {
     "teacher_loss": (2.0, 4.0),
     "task_loss": (0.5, 2.0),
     "sparsity_ratio": (1.0, 16.0),
+    "attempts": (1.0, 1e3),
 }
 _UNKNOWN = (1.0, 100.0)
 _FRACTION = (0.1, 0.9)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.special import gamma
 
 from scaling_laws.errors import DataError
 from scaling_laws.laws.family import LawFamily
@@ -44,6 +45,24 @@ def _routed(
     return 10 ** (a * np.log10(N) + b * np.log10(Eh) + c * np.log10(N) * np.log10(Eh) + d)
 
 
+def _broken(x: Any, a: float, b: float, c0: float, *breaks: float) -> Any:
+    y = b * x ** (-c0)
+    for c, d, f in zip(breaks[::3], breaks[1::3], breaks[2::3], strict=True):
+        y = y * (1 + (x / d) ** (1 / f)) ** (-c * f)
+    return a + y
+
+
+def _skewed(x: Any, start: float, end: float, s: float, d: float, a: float) -> Any:
+    """The paper's implicit equation, solved by bisection."""
+    left = s**d * (start - end) ** (1 - a) * x ** (-d)
+    low, high = np.zeros_like(x), np.full_like(x, start - end)
+    for _ in range(80):
+        middle = (low + high) / 2
+        below = middle < left * (start - end - middle) ** a
+        low, high = np.where(below, middle, low), np.where(below, high, middle)
+    return end + low
+
+
 FORMULAS: dict[str, Callable[..., Any]] = {
     "constant": lambda x, c: c + 0 * x,
     "power": lambda x, A, a: A * x ** (-a),
@@ -54,6 +73,23 @@ FORMULAS: dict[str, Callable[..., Any]] = {
     "exponential_with_floor": lambda x, c, a, b: c + a * np.exp(-b * x),
     "stretched_exponential": lambda x, c, b, s, d: c + b * np.exp(-((x / s) ** d)),
     "two_plateau": lambda x, a, c, s, d: (a * s**d + c * x**d) / (s**d + x**d),
+    "reciprocal_shift_power": lambda x, A, g, c: A * (1 / x + g) ** c,
+    "inverse_logarithmic": lambda x, c, a: c + a / np.log(x + 1),
+    "log_log_linear": lambda x, b, a: np.log(b - a * np.log(x)),
+    "vapor_pressure": lambda x, a, b, c: np.exp(a + b / x + c * np.log(x)),
+    "skewed_two_plateau": _skewed,
+    "hill": lambda x, t, k, n: t * x**n / (k**n + x**n),
+    "michaelis_menten": lambda x, V, K: V * x / (K + x),
+    "broken_power_2": _broken,
+    "broken_power_3": _broken,
+    "power_with_bump": lambda x, E, A, a, H, p, w: (
+        E + A * x ** (-a) + H * np.exp(-0.5 * (np.log(x / p) / w) ** 2)
+    ),
+    "two_exponentials": lambda x, E, A, a, B, b: E + A * np.exp(-a * x) - B * np.exp(-b * x),
+    "repeated_sampling": lambda k, a, b: np.exp(-a * k ** (-b)),
+    "repeated_sampling_beta": lambda k, a, b: (
+        1 - gamma(b + k) / gamma(a + b + k) * gamma(a + b) / gamma(b)
+    ),
     "log_quadratic": lambda x, a, b, c: a + b * np.log(x) + c * np.log(x) ** 2,
     "broken_power": lambda x, a, b, c0, c1, d, f: (
         a + b * x ** (-c0) * (1 + (x / d) ** (1 / f)) ** (-c1 * f)
@@ -107,6 +143,9 @@ FORMULAS: dict[str, Callable[..., Any]] = {
         E + 1 / (c1 * p**g + c2 * q**g + c3 * r**g)
     ),
     "log_linear": lambda N, D, C, k, a, b, c: np.exp(k + a * N + b * D + c * C),
+    "log_linear_with_floor": lambda N, D, E, K, a, b: E + K * np.exp(a * N + b * D),
+    "linear": lambda n, a, b: a + b * n,
+    "semi_log": lambda N, D, a, b, c: a + b * np.log(N) + c * np.log(D),
     "product": lambda N, D, K, a, b: K * N ** (-a) * D ** (-b),
     "product_with_floor": lambda N, D, E, K, a, b: E + K * N ** (-a) * D ** (-b),
     "additive_power": lambda N, D, E, A, a, B, b: E + A * N ** (-a) + B * D ** (-b),
@@ -129,6 +168,7 @@ RANGES = {
     "sparsity_ratio": (1.0, 16.0),
     "teacher_loss": (1.9, 3.5),
     "task_loss": (0.3, 2.0),
+    "attempts": (1.0, 100.0),  # the gamma function overflows above 170
 }
 FALLING = (
     "power_with_floor",
@@ -146,8 +186,10 @@ FALLING = (
     "rectified",
     "product_with_floor",
     "additive_power",
+    "inverse_logarithmic",
 )
 ANY_INPUTS = ("log_linear", "product", "product_with_floor", "additive_power", "translog")
+ANY_INPUTS += ("log_linear_with_floor", "linear", "semi_log")
 ANY_INPUTS += ("mixture_exponential", "mixture_additive", "mixture_inverse")
 
 

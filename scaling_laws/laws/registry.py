@@ -14,6 +14,9 @@ from scaling_laws.laws.family import Law, LawFamily
 
 _BUILT_IN = (
     "learning_curves",
+    "sigmoids",
+    "broken",
+    "sampling",
     "joint",
     "repeated_data",
     "experts",
