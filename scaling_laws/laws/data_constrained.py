@@ -1,0 +1,306 @@
+"""Laws of training for several epochs in which distinct tokens enter by a term of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from scaling_laws.laws.elementary import grown, regrown
+from scaling_laws.laws.family import (
+    Coefficient,
+    Coefs,
+    LawFamily,
+    amplitude,
+    exponent,
+    floor,
+    plateau,
+    scale,
+    shape,
+    slope,
+)
+
+_INPUTS = ("params", "tokens", "unique_tokens")
+
+
+def _either(name: str, starts: tuple[float, float], meaning: str = "") -> Coefficient:
+    """Exponent of either sign."""
+    return Coefficient(name, "exponent", -3.0, 3.0, None, starts, meaning)
+
+
+def _size_and_data_rescale(coef: Coefs, factors: Sequence[float]) -> dict[str, Any]:
+    return regrown(coef, ("A", coef["alpha"], factors[0]), ("B", coef["beta"], factors[1]))
+
+
+def _repeated_data_limit(
+    N: Any, D: Any, U: Any, A: Any, alpha: Any, B: Any, beta: Any, F: Any, gamma: Any, delta: Any
+) -> Any:
+    log_n = np.log(N)
+    limit = F * np.exp(-gamma * np.log(U) - delta * log_n)
+    return A * np.exp(-alpha * log_n) + B * np.exp(-beta * np.log(D)) + limit
+
+
+def _repeated_data_limit_rescale(coef: Coefs, factors: Sequence[float]) -> dict[str, Any]:
+    size, _, unique = factors
+    out = _size_and_data_rescale(coef, factors)
+    return regrown(out, ("F", coef["gamma"], unique), ("F", coef["delta"], size))
+
+
+repeated_data_limit = LawFamily(
+    name="repeated_data_limit",
+    function=_repeated_data_limit,
+    inputs=_INPUTS,
+    coefficients=(
+        amplitude("A"),
+        exponent("alpha", (0.2, 1.2)),
+        amplitude("B"),
+        exponent("beta", (0.2, 1.2)),
+        amplitude("F", "limit of many tokens processed, of one distinct token and parameter"),
+        _either("gamma", (-0.15, 0.15), "how it falls with distinct tokens"),
+        _either("delta", (-0.15, 0.15), "how it falls with size"),
+    ),
+    formula=r"L = A N^{-\alpha} + B D^{-\beta} + F U^{-\gamma} N^{-\delta}",
+    reference="Li et al. 2026, arXiv:2604.22753, data-constrained law 1",
+    example={
+        "A": 5e5,
+        "alpha": 0.82,
+        "B": 1e5,
+        "beta": 0.56,
+        "F": 12.0,
+        "gamma": 0.04,
+        "delta": 0.03,
+    },
+    rescale=_repeated_data_limit_rescale,
+)
+
+
+def _repeated_data_geometric(
+    N: Any, D: Any, U: Any, E: Any, A: Any, alpha: Any, B: Any, beta: Any, gamma: Any
+) -> Any:
+    log_data = gamma * np.log(U) + (1.0 - gamma) * np.log(D)
+    return E + A * np.exp(-alpha * np.log(N)) + B * np.exp(-beta * log_data)
+
+
+def _repeated_data_geometric_rescale(coef: Coefs, factors: Sequence[float]) -> dict[str, Any]:
+    size, data, unique = factors
+    return regrown(
+        coef,
+        ("A", coef["alpha"], size),
+        ("B", coef["beta"] * (1.0 - coef["gamma"]), data),
+        ("B", coef["beta"] * coef["gamma"], unique),
+    )
+
+
+repeated_data_geometric = LawFamily(
+    name="repeated_data_geometric",
+    function=_repeated_data_geometric,
+    inputs=_INPUTS,
+    coefficients=(
+        floor("E"),
+        amplitude("A"),
+        exponent("alpha"),
+        amplitude("B"),
+        exponent("beta"),
+        shape("gamma", (0.03, 0.9), 1.0, "weight of distinct tokens among all"),
+    ),
+    formula=r"L = E + A N^{-\alpha} + B (U^{\gamma} D^{1 - \gamma})^{-\beta}",
+    reference="Li et al. 2026, arXiv:2604.22753, data-constrained law 5",
+    example={"E": 2.1, "A": 120.0, "alpha": 0.28, "B": 2e6, "beta": 0.71, "gamma": 0.34},
+    rescale=_repeated_data_geometric_rescale,
+)
+
+
+def _repeated_data_overfit(
+    N: Any,
+    D: Any,
+    U: Any,
+    E: Any,
+    A: Any,
+    alpha: Any,
+    B: Any,
+    beta: Any,
+    C: Any,
+    c: Any,
+    d: Any,
+) -> Any:
+    log_n, log_d = np.log(N), np.log(D)
+    repeats = D / U - 1.0
+    repeated = repeats > 0
+    rise = np.exp(np.log(C) + c * np.log(np.where(repeated, repeats, 1.0)) + d * log_n)
+    lost = np.log1p(np.where(repeated, rise, 0.0))
+    return E + A * np.exp(-alpha * log_n) + B * np.exp(beta * (lost - log_d))
+
+
+def _repeated_data_overfit_rescale(coef: Coefs, factors: Sequence[float]) -> dict[str, Any]:
+    return {**_size_and_data_rescale(coef, factors), "C": grown(coef["C"], -coef["d"], factors[0])}
+
+
+repeated_data_overfit = LawFamily(
+    name="repeated_data_overfit",
+    function=_repeated_data_overfit,
+    inputs=_INPUTS,
+    coefficients=(
+        floor("E"),
+        amplitude("A"),
+        exponent("alpha", (0.1, 1.5)),
+        amplitude("B"),
+        exponent("beta", (0.1, 1.5)),
+        scale("C", (1e-2, 1e1), "loss of worth at one repetition, for a model of one unit"),
+        exponent("c", (0.2, 2.0), meaning="above 1, more epochs hurt in the end"),
+        _either("d", (-0.3, 0.3), "how the loss of worth grows with size"),
+    ),
+    formula=r"L = E + A N^{-\alpha} + B D'^{-\beta},\ "
+    r"D' = D / (1 + C \max(D/U - 1, 0)^{c} N^{d})",
+    reference="Li et al. 2026, arXiv:2604.22753, data-constrained law 6",
+    example={
+        "E": 2.3,
+        "A": 5e5,
+        "alpha": 0.8,
+        "B": 2e4,
+        "beta": 0.44,
+        "C": 0.02,
+        "c": 0.83,
+        "d": 0.05,
+    },
+    rescale=_repeated_data_overfit_rescale,
+    units=("params", "tokens", "tokens"),
+)
+
+
+def _repeated_data_logarithmic(
+    N: Any,
+    D: Any,
+    U: Any,
+    E: Any,
+    A: Any,
+    alpha: Any,
+    B: Any,
+    beta: Any,
+    F: Any,
+    gamma: Any,
+) -> Any:
+    fresh = F * np.exp(gamma * np.log(np.log1p(U / D)))
+    return E + A * np.exp(-alpha * np.log(N)) + B * np.exp(-beta * np.log(D)) + fresh
+
+
+repeated_data_logarithmic = LawFamily(
+    name="repeated_data_logarithmic",
+    function=_repeated_data_logarithmic,
+    inputs=_INPUTS,
+    coefficients=(
+        plateau("E", "limit of many epochs"),
+        amplitude("A"),
+        exponent("alpha"),
+        amplitude("B"),
+        exponent("beta"),
+        slope("F", "target", "change where data are fresh, below 0 where repeats hurt"),
+        Coefficient("gamma", "exponent", 0.05, 3.0, None, (0.1, 1.5)),
+    ),
+    formula=r"L = E + A N^{-\alpha} + B D^{-\beta} + F \ln^{\gamma}(1 + U/D)",
+    reference="Li et al. 2026, arXiv:2604.22753, data-constrained law 8",
+    example={
+        "E": 2.8,
+        "A": 2e3,
+        "alpha": 0.42,
+        "B": 2e4,
+        "beta": 0.44,
+        "F": -0.4,
+        "gamma": 0.4,
+    },
+    rescale=_size_and_data_rescale,
+    units=("params", "tokens", "tokens"),
+)
+
+
+def _repeated_data_scarcity(
+    N: Any, D: Any, U: Any, E: Any, A: Any, alpha: Any, B: Any, beta: Any, F: Any, gamma: Any
+) -> Any:
+    log_data = -beta * np.log(D)
+    scarce = F * np.exp(log_data - gamma * np.log(U))
+    return E + A * np.exp(-alpha * np.log(N)) + B * np.exp(log_data) + scarce
+
+
+def _repeated_data_scarcity_rescale(coef: Coefs, factors: Sequence[float]) -> dict[str, Any]:
+    _, data, unique = factors
+    out = _size_and_data_rescale(coef, factors)
+    return regrown(out, ("F", coef["beta"], data), ("F", coef["gamma"], unique))
+
+
+repeated_data_scarcity = LawFamily(
+    name="repeated_data_scarcity",
+    function=_repeated_data_scarcity,
+    inputs=_INPUTS,
+    coefficients=(
+        floor("E"),
+        amplitude("A"),
+        exponent("alpha"),
+        amplitude("B"),
+        exponent("beta"),
+        amplitude("F", "what few distinct tokens add to the term in data"),
+        exponent("gamma", (0.1, 2.0)),
+    ),
+    formula=r"L = E + A N^{-\alpha} + D^{-\beta} (B + F U^{-\gamma})",
+    reference="Li et al. 2026, arXiv:2604.22753, data-constrained law 9, with B C_0 for F",
+    example={
+        "E": 2.3,
+        "A": 2e3,
+        "alpha": 0.42,
+        "B": 2e4,
+        "beta": 0.44,
+        "F": 2e13,
+        "gamma": 1.1,
+    },
+    rescale=_repeated_data_scarcity_rescale,
+)
+
+_MOST_PASSES = 100_000
+
+
+def _log_worth_of_passes(D: Any, U: Any, tau: Any) -> Any:
+    """``ln U + sum_j 2^(-(j-1)/tau) ln(j/(j-1))`` over passes, the last one in part."""
+    passes = np.asarray(D / U)
+    log_worth = np.log(np.minimum(D, U))
+    kept, faded = 1.0, np.exp(-np.log(2.0) / tau)
+    for j in range(1, min(int(np.ceil(passes.max())), _MOST_PASSES)):
+        kept = kept * faded
+        if np.all(np.abs(kept) < 1e-18):
+            break
+        log_worth = log_worth + kept * np.log(np.clip(passes / j, 1.0, (j + 1) / j))
+    return log_worth
+
+
+def _utility_half_life(D: Any, U: Any, E: Any, A: Any, beta: Any, tau: Any) -> Any:
+    return E + A * np.exp(-beta * _log_worth_of_passes(D, U, tau))
+
+
+def _utility_half_life_rescale(coef: Coefs, factors: Sequence[float]) -> dict[str, Any]:
+    return regrown(coef, ("A", coef["beta"], factors[0]))
+
+
+utility_half_life = LawFamily(
+    name="utility_half_life",
+    function=_utility_half_life,
+    inputs=("tokens", "unique_tokens"),
+    coefficients=(
+        floor("E"),
+        amplitude("A"),
+        exponent("beta", (0.05, 1.5), meaning="of the first pass"),
+        scale("tau", (0.3, 30.0), "passes that halve the exponent"),
+    ),
+    formula=r"L = E + A U^{-\beta} \prod_{j \ge 2} (j / (j - 1))^{-\beta 2^{-(j - 1)/\tau}}",
+    reference="Goyal et al. 2024, arXiv:2404.07177, eq. 2-4, with a last pass that may be partial",
+    example={"E": 1.9, "A": 2e3, "beta": 0.37, "tau": 6.0},
+    aliases=("goyal",),
+    rescale=_utility_half_life_rescale,
+    units=("tokens", "tokens"),
+)
+
+FAMILIES = (
+    repeated_data_limit,
+    repeated_data_geometric,
+    repeated_data_overfit,
+    repeated_data_logarithmic,
+    repeated_data_scarcity,
+    utility_half_life,
+)
