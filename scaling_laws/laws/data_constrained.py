@@ -15,10 +15,8 @@ from scaling_laws.laws.family import (
     amplitude,
     exponent,
     floor,
-    plateau,
     scale,
     shape,
-    slope,
 )
 
 _INPUTS = ("params", "tokens", "unique_tokens")
@@ -168,110 +166,24 @@ repeated_data_overfit = LawFamily(
 )
 
 
-def _repeated_data_logarithmic(
-    N: Any,
-    D: Any,
-    U: Any,
-    E: Any,
-    A: Any,
-    alpha: Any,
-    B: Any,
-    beta: Any,
-    F: Any,
-    gamma: Any,
-) -> Any:
-    fresh = F * np.exp(gamma * np.log(np.log1p(U / D)))
-    return E + A * np.exp(-alpha * np.log(N)) + B * np.exp(-beta * np.log(D)) + fresh
+_NEGLIGIBLE = 1e-18
 
 
-repeated_data_logarithmic = LawFamily(
-    name="repeated_data_logarithmic",
-    function=_repeated_data_logarithmic,
-    inputs=_INPUTS,
-    coefficients=(
-        plateau("E", "limit of many epochs"),
-        amplitude("A"),
-        exponent("alpha"),
-        amplitude("B"),
-        exponent("beta"),
-        slope("F", "target", "change where data are fresh, below 0 where repeats hurt"),
-        Coefficient("gamma", "exponent", 0.05, 3.0, None, (0.1, 1.5)),
-    ),
-    formula=r"L = E + A N^{-\alpha} + B D^{-\beta} + F \ln^{\gamma}(1 + U/D)",
-    reference="Li et al. 2026, arXiv:2604.22753, data-constrained law 8",
-    example={
-        "E": 2.8,
-        "A": 2e3,
-        "alpha": 0.42,
-        "B": 2e4,
-        "beta": 0.44,
-        "F": -0.4,
-        "gamma": 0.4,
-    },
-    rescale=_size_and_data_rescale,
-    units=("params", "tokens", "tokens"),
-)
-
-
-def _repeated_data_scarcity(
-    N: Any, D: Any, U: Any, E: Any, A: Any, alpha: Any, B: Any, beta: Any, F: Any, gamma: Any
-) -> Any:
-    log_data = -beta * np.log(D)
-    scarce = F * np.exp(log_data - gamma * np.log(U))
-    return E + A * np.exp(-alpha * np.log(N)) + B * np.exp(log_data) + scarce
-
-
-def _repeated_data_scarcity_rescale(coef: Coefs, factors: Sequence[float]) -> dict[str, Any]:
-    _, data, unique = factors
-    out = _size_and_data_rescale(coef, factors)
-    return regrown(out, ("F", coef["beta"], data), ("F", coef["gamma"], unique))
-
-
-repeated_data_scarcity = LawFamily(
-    name="repeated_data_scarcity",
-    function=_repeated_data_scarcity,
-    inputs=_INPUTS,
-    coefficients=(
-        floor("E"),
-        amplitude("A"),
-        exponent("alpha"),
-        amplitude("B"),
-        exponent("beta"),
-        amplitude("F", "what few distinct tokens add to the term in data"),
-        exponent("gamma", (0.1, 2.0)),
-    ),
-    formula=r"L = E + A N^{-\alpha} + D^{-\beta} (B + F U^{-\gamma})",
-    reference="Li et al. 2026, arXiv:2604.22753, data-constrained law 9, with B C_0 for F",
-    example={
-        "E": 2.3,
-        "A": 2e3,
-        "alpha": 0.42,
-        "B": 2e4,
-        "beta": 0.44,
-        "F": 2e13,
-        "gamma": 1.1,
-    },
-    rescale=_repeated_data_scarcity_rescale,
-)
-
-_MOST_PASSES = 100_000
-
-
-def _log_worth_of_passes(D: Any, U: Any, tau: Any) -> Any:
+def _log_worth_of_passes(U: Any, passes: Any, tau: Any) -> Any:
     """``ln U + sum_j 2^(-(j-1)/tau) ln(j/(j-1))`` over passes, the last one in part."""
-    passes = np.asarray(D / U)
-    log_worth = np.log(np.minimum(D, U))
+    passes = np.asarray(passes)
+    log_worth = np.log(U) + np.log(np.minimum(passes, 1.0))
     kept, faded = 1.0, np.exp(-np.log(2.0) / tau)
-    for j in range(1, min(int(np.ceil(passes.max())), _MOST_PASSES)):
+    for j in range(1, int(np.ceil(passes.max()))):
         kept = kept * faded
-        if np.all(np.abs(kept) < 1e-18):
+        if np.all(np.abs(kept) < _NEGLIGIBLE):
             break
         log_worth = log_worth + kept * np.log(np.clip(passes / j, 1.0, (j + 1) / j))
     return log_worth
 
 
-def _utility_half_life(D: Any, U: Any, E: Any, A: Any, beta: Any, tau: Any) -> Any:
-    return E + A * np.exp(-beta * _log_worth_of_passes(D, U, tau))
+def _utility_half_life(U: Any, passes: Any, E: Any, A: Any, beta: Any, tau: Any) -> Any:
+    return E + A * np.exp(-beta * _log_worth_of_passes(U, passes, tau))
 
 
 def _utility_half_life_rescale(coef: Coefs, factors: Sequence[float]) -> dict[str, Any]:
@@ -281,7 +193,7 @@ def _utility_half_life_rescale(coef: Coefs, factors: Sequence[float]) -> dict[st
 utility_half_life = LawFamily(
     name="utility_half_life",
     function=_utility_half_life,
-    inputs=("tokens", "unique_tokens"),
+    inputs=("unique_tokens", "epochs"),
     coefficients=(
         floor("E"),
         amplitude("A"),
@@ -293,14 +205,12 @@ utility_half_life = LawFamily(
     example={"E": 1.9, "A": 2e3, "beta": 0.37, "tau": 6.0},
     aliases=("goyal",),
     rescale=_utility_half_life_rescale,
-    units=("tokens", "tokens"),
+    units=("unique_tokens", ""),
 )
 
 FAMILIES = (
     repeated_data_limit,
     repeated_data_geometric,
     repeated_data_overfit,
-    repeated_data_logarithmic,
-    repeated_data_scarcity,
     utility_half_life,
 )

@@ -281,75 +281,6 @@ experts_interaction = LawFamily(
 )
 
 
-def _experts_additive(N: Any, X: Any, E: Any, A: Any, alpha: Any, C: Any, beta: Any, F: Any) -> Any:
-    log_n, log_x = np.log(N), np.log(X)
-    dense = A * np.exp(-alpha * log_n)
-    routed_part = C * np.exp(-alpha * log_n - beta * log_x)
-    return E + dense + routed_part + F * np.exp(-log_x - 0.05 * log_n)
-
-
-def _experts_additive_rescale(coef: Coefs, factors: Sequence[float]) -> dict[str, Any]:
-    size, experts = factors
-    return regrown(
-        coef,
-        ("A", coef["alpha"], size),
-        ("C", coef["alpha"], size),
-        ("C", coef["beta"], experts),
-        ("F", 1.0, experts),
-        ("F", 0.05, size),
-    )
-
-
-experts_additive = LawFamily(
-    name="experts_additive",
-    function=_experts_additive,
-    inputs=("params", "experts"),
-    coefficients=(
-        floor("E"),
-        amplitude("A", "size of the part that no experts lower"),
-        exponent("alpha", (0.02, 1.0)),
-        amplitude("C", "size of the part that experts lower"),
-        exponent("beta", (0.02, 1.0)),
-        amplitude("F", "size of what few experts cost"),
-    ),
-    formula=r"L = E + N^{-\alpha} (A + C X^{-\beta}) + F X^{-1} N^{-0.05}",
-    reference="Li et al. 2026, arXiv:2604.22753, mixture-of-experts law 6",
-    example={"E": 1.49, "A": 15.0, "alpha": 0.17, "C": 12.0, "beta": 0.3, "F": 0.1},
-    rescale=_experts_additive_rescale,
-)
-
-
-def _experts_saturating(
-    N: Any, X: Any, E: Any, A: Any, alpha: Any, B: Any, gamma: Any, beta: Any
-) -> Any:
-    gain = np.log1p(B * np.exp(gamma * np.log(X)))
-    return E + A * np.exp(-alpha * np.log(N) - beta * gain)
-
-
-def _experts_saturating_rescale(coef: Coefs, factors: Sequence[float]) -> dict[str, Any]:
-    size, experts = factors
-    return regrown(coef, ("A", coef["alpha"], size), ("B", -coef["gamma"], experts))
-
-
-experts_saturating = LawFamily(
-    name="experts_saturating",
-    function=_experts_saturating,
-    inputs=("params", "experts"),
-    coefficients=(
-        floor("E"),
-        amplitude("A"),
-        exponent("alpha", (0.02, 1.0)),
-        scale("B", (1e-2, 1e2), "where experts begin to help"),
-        exponent("gamma", (0.2, 2.0)),
-        exponent("beta", (0.01, 0.5)),
-    ),
-    formula=r"L = E + A N^{-\alpha} (1 + B X^{\gamma})^{-\beta}",
-    reference="Li et al. 2026, arXiv:2604.22753, mixture-of-experts law 10, with (1 + B)^beta in A",
-    example={"E": 1.55, "A": 44.0, "alpha": 0.2, "B": 0.1, "gamma": 0.9, "beta": 0.11},
-    rescale=_experts_saturating_rescale,
-)
-
-
 def _experts_two_rates(
     N: Any, X: Any, E: Any, A: Any, alpha: Any, B: Any, beta: Any, C: Any
 ) -> Any:
@@ -392,7 +323,5 @@ FAMILIES = (
     experts_joint,
     sparsity_joint,
     experts_interaction,
-    experts_additive,
-    experts_saturating,
     experts_two_rates,
 )

@@ -311,50 +311,6 @@ chinchilla_tied = LawFamily(
 )
 
 
-def _interaction(
-    N: Any, D: Any, E: Any, A: Any, alpha: Any, B: Any, beta: Any, F: Any, mu: Any, nu: Any
-) -> Any:
-    both = F * np.exp(-mu * np.log(N) - nu * np.log(D))
-    return _chinchilla(N, D, E, A, alpha, B, beta) + both
-
-
-def _interaction_rescale(coef: Coefs, factors: Sequence[float]) -> dict[str, Any]:
-    size, data = factors
-    return regrown(
-        _additive_rescale(coef, factors), ("F", coef["mu"], size), ("F", coef["nu"], data)
-    )
-
-
-interaction = LawFamily(
-    name="interaction",
-    function=_interaction,
-    inputs=("params", "tokens"),
-    coefficients=(
-        floor("E"),
-        amplitude("A"),
-        exponent("alpha", (0.1, 1.0)),
-        amplitude("B"),
-        exponent("beta", (0.1, 1.0)),
-        amplitude("F", "size of what is lost where both are small"),
-        exponent("mu", (0.1, 1.5)),
-        exponent("nu", (0.1, 1.5)),
-    ),
-    formula=r"L = E + A N^{-\alpha} + B D^{-\beta} + F N^{-\mu} D^{-\nu}",
-    reference="Videau et al. 2026, arXiv:2608.07222, the additive law with a product term",
-    example={
-        "E": 1.8,
-        "A": 480.0,
-        "alpha": 0.35,
-        "B": 2e3,
-        "beta": 0.37,
-        "F": 1e10,
-        "mu": 0.6,
-        "nu": 0.5,
-    },
-    rescale=_interaction_rescale,
-)
-
-
 def _bottleneck(N: Any, D: Any, E: Any, A: Any, alpha: Any, B: Any, beta: Any) -> Any:
     size, data = np.log(A) - alpha * np.log(N), np.log(B) - beta * np.log(D)
     return E + np.exp(np.where(np.real(size) > np.real(data), size, data))
@@ -422,6 +378,29 @@ def _farseer_solved(
     return S * np.exp(s * np.expm1(q * log_n)) + Q * np.exp(data)
 
 
+def _farseer_solved_derivatives(
+    N: Any, D: Any, s: Any, q: Any, S: Any, B: Any, b: Any, Q: Any, A: Any, a: Any, F: Any
+) -> tuple[Any, list[Any]]:
+    log_n, log_d = np.log(N), np.log(D)
+    by_q, by_b, by_a = (np.expm1(rate * log_n) for rate in (q, b, a))
+    unit_limit, unit_rate = np.exp(s * by_q), np.exp(A * by_a)
+    unit_data = np.exp(B * by_b - F * unit_rate * log_d)
+    limit, data = S * unit_limit, Q * unit_data
+    faster = -data * log_d * unit_rate
+    columns = [
+        limit * by_q,
+        limit * s * log_n * (1.0 + by_q),
+        unit_limit,
+        data * by_b,
+        data * B * log_n * (1.0 + by_b),
+        unit_data,
+        faster * F * by_a,
+        faster * F * A * log_n * (1.0 + by_a),
+        faster,
+    ]
+    return limit + data, columns
+
+
 def _farseer_from_solved(coef: Coefs) -> dict[str, Any]:
     """From levels at a model of one unit, two of them linear, in place of S, Q and F."""
     return {
@@ -468,21 +447,22 @@ farseer = LawFamily(
     formula=r"L = e^{s N^{q} + S} + e^{B N^{b} + Q} D^{-\exp(A N^{a} + F)}",
     reference="Li et al. 2025, arXiv:2506.10972, eq. 3",
     example={
-        "s": -0.0624655,
+        "s": -0.062465473,
         "q": 0.13,
-        "S": 0.128488,
-        "B": 230.734,
+        "S": 0.1284880679442551,
+        "B": 230.73437075885855,
         "b": -0.1729,
-        "Q": -1.54421,
-        "A": -1.66563,
+        "Q": -1.544209554,
+        "A": -1.665630816,
         "a": 0.0459,
-        "F": 3.13335,
+        "F": 3.133347198805445,
     },
     rescale=_farseer_rescale,
     units=("params", ""),  # tokens stay raw: their exponent depends on the size
     solve_as=LawFamily(
         name="farseer_solved",
         function=_farseer_solved,
+        value_and_jacobian=_farseer_solved_derivatives,
         inputs=("params", "tokens"),
         coefficients=(
             _FARSEER_RATES["s"],
@@ -507,7 +487,6 @@ FAMILIES = (
     coupled,
     two_plateau_joint,
     chinchilla_tied,
-    interaction,
     bottleneck,
     envelope,
     farseer,

@@ -139,36 +139,6 @@ mixture_own = LawFamily(
 )
 
 
-def _mixture_substitutes(*values: Any) -> Any:
-    n = (len(values) - 2) // 2
-    shares, low, size = values[:n], values[n], values[n + 1]
-    rate, worths = values[n + 2], values[n + 3 :]
-    total = shares[0] + sum((t * r for t, r in zip(worths, shares[1:], strict=True)), 0.0)
-    return low + size * np.exp(-rate * np.log(total))
-
-
-def _mixture_substitutes_build(inputs: tuple[str, ...]) -> _Built:
-    own, *others = inputs
-    worths = tuple(
-        scale(f"T_{n}", (1e-2, 2.0), f"worth of {n}, in shares of {own}") for n in others
-    )
-    example = {"E": 1.6, "A": 0.5, "alpha": 0.4}
-    example |= {f"T_{n}": 0.3 / (i + 1) for i, n in enumerate(others)}
-    return (floor("E"), amplitude("A"), exponent("alpha", (0.05, 1.5)), *worths), example
-
-
-mixture_substitutes = LawFamily(
-    name="mixture_substitutes",
-    function=_mixture_substitutes,
-    inputs=_DOMAINS,
-    build=_mixture_substitutes_build,
-    formula=r"L = E + A (r_1 + \sum_{j > 1} T_j r_j)^{-\alpha}",
-    reference="Li et al. 2026, arXiv:2604.22753, domain-mixture law 6; the first domain is the one "
-    "that the loss is measured on",
-    input_domain="fraction",
-)
-
-
 def _bimix(r: Any, S: Any, B: Any, beta: Any, C: Any, alpha: Any) -> Any:
     return np.exp(-alpha * np.log(r)) * (B * np.exp(-beta * np.log(S)) + C)
 
@@ -204,6 +174,5 @@ FAMILIES = (
     mixture_additive,
     mixture_inverse,
     mixture_own,
-    mixture_substitutes,
     bimix,
 )
