@@ -144,7 +144,7 @@ JOINT: dict[str, Callable[..., Any]] = {
 RANGES = {
     "epochs": (1.0, 40.0),
     "granularity": (1.0, 32.0),
-    "precision_bits": (3.0, 16.0),
+    "precision_bits": (3.0, 8.0),
     "weight_bits": (3.0, 16.0),
     "activation_bits": (3.0, 16.0),
     "key_value_bits": (3.0, 16.0),

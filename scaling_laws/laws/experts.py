@@ -132,6 +132,47 @@ def _experts_joint(
     return E + size + B * np.exp(omega * x + (zeta * x - beta) * np.log(D))
 
 
+def _experts_joint_derivatives(
+    N: Any,
+    D: Any,
+    experts: Any,
+    E: Any,
+    A: Any,
+    alpha: Any,
+    delta: Any,
+    gamma: Any,
+    B: Any,
+    beta: Any,
+    omega: Any,
+    zeta: Any,
+    experts_start: Any,
+    experts_max: Any,
+) -> tuple[Any, list[Any]]:
+    log_n, log_d = np.log(N), np.log(D)
+    x = _log_worth(experts, experts_start, experts_max)
+    unit_n = np.exp(delta * x + (gamma * x - alpha) * log_n)
+    unit_d = np.exp(omega * x + (zeta * x - beta) * log_d)
+    size, data = A * unit_n, B * unit_d
+    value = E + size + data
+    slope_x = size * (delta + gamma * log_n) + data * (omega + zeta * log_d)
+    offset = 1.0 / (1.0 / experts_start - 1.0 / experts_max)
+    moved = np.exp(x) * (offset / (experts - 1.0 + offset)) ** 2
+    columns = [
+        np.ones_like(value),
+        unit_n,
+        -log_n * size,
+        x * size,
+        x * log_n * size,
+        unit_d,
+        -log_d * data,
+        x * data,
+        x * log_d * data,
+        slope_x * moved / experts_start**2,
+        slope_x * (np.exp(x) - moved) / experts_max**2,
+    ]
+    return value, columns
+
+
 def _experts_joint_rescale(coef: Coefs, factors: Sequence[float]) -> dict[str, Any]:
     size, data, _ = factors
     out = regrown(coef, ("A", coef["alpha"], size), ("B", coef["beta"], data))
@@ -143,6 +184,7 @@ def _experts_joint_rescale(coef: Coefs, factors: Sequence[float]) -> dict[str, A
 experts_joint = LawFamily(
     name="experts_joint",
     function=_experts_joint,
+    value_and_jacobian=_experts_joint_derivatives,
     inputs=("params", "tokens", "experts"),
     coefficients=(
         floor("E"),
@@ -199,6 +241,40 @@ def _sparsity_joint(
     return value + C * np.exp(lam * log_r) + F * np.exp(delta * log_r - gamma * log_n)
 
 
+def _sparsity_joint_derivatives(
+    N: Any,
+    D: Any,
+    R: Any,
+    E: Any,
+    A: Any,
+    alpha: Any,
+    B: Any,
+    beta: Any,
+    C: Any,
+    lam: Any,
+    F: Any,
+    delta: Any,
+    gamma: Any,
+) -> tuple[Any, list[Any]]:
+    log_n, log_d, log_r = np.log(N), np.log(D), np.log(R)
+    size, data, ratio = np.exp(-alpha * log_n), np.exp(-beta * log_d), np.exp(lam * log_r)
+    both = np.exp(delta * log_r - gamma * log_n)
+    value = E + A * size + B * data + C * ratio + F * both
+    columns = [
+        np.ones_like(value),
+        size,
+        -A * log_n * size,
+        data,
+        -B * log_d * data,
+        ratio,
+        C * log_r * ratio,
+        both,
+        F * log_r * both,
+        -F * log_n * both,
+    ]
+    return value, columns
+
+
 def _sparsity_joint_rescale(coef: Coefs, factors: Sequence[float]) -> dict[str, Any]:
     size, data, ratio = factors
     return regrown(
@@ -214,6 +290,7 @@ def _sparsity_joint_rescale(coef: Coefs, factors: Sequence[float]) -> dict[str, 
 sparsity_joint = LawFamily(
     name="sparsity_joint",
     function=_sparsity_joint,
+    value_and_jacobian=_sparsity_joint_derivatives,
     inputs=("params", "tokens", "sparsity_ratio"),
     coefficients=(
         floor("E"),

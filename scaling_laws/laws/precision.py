@@ -122,7 +122,7 @@ _PENALTY = (
     Coefficient("gamma_N", "exponent", -3.0, 3.0, None, (0.05, 1.5), "how it falls with size"),
     scale("gamma", (0.02, 2.0), "bits that lower it e-fold"),
 )
-_PENALTY_EXAMPLE = {"C": 0.06, "gamma_D": 0.5, "gamma_N": 0.35, "gamma": 0.6}
+_PENALTY_EXAMPLE = {"C": 0.06, "gamma_D": 0.5, "gamma_N": 0.35, "gamma": 0.9}
 quantisation_penalty = LawFamily(
     name="quantisation_penalty",
     function=_quantisation_penalty,
@@ -153,6 +153,39 @@ def _quantised(
     return trained + _quantisation_penalty(N, D, P, C, gamma_D, gamma_N, gamma)
 
 
+def _quantised_derivatives(
+    N: Any,
+    D: Any,
+    P: Any,
+    E: Any,
+    A: Any,
+    alpha: Any,
+    B: Any,
+    beta: Any,
+    C: Any,
+    gamma_D: Any,
+    gamma_N: Any,
+    gamma: Any,
+) -> tuple[Any, list[Any]]:
+    log_n, log_d = np.log(N), np.log(D)
+    unit_n, unit_d = np.exp(-alpha * log_n), np.exp(-beta * log_d)
+    unit_p = np.exp(gamma_D * log_d - gamma_N * log_n - P / gamma)
+    size, data, penalty = A * unit_n, B * unit_d, C * unit_p
+    value = E + size + data + penalty
+    columns = [
+        np.ones_like(value),
+        unit_n,
+        -log_n * size,
+        unit_d,
+        -log_d * data,
+        unit_p,
+        log_d * penalty,
+        -log_n * penalty,
+        P / gamma**2 * penalty,
+    ]
+    return value, columns
+
+
 def _quantised_rescale(coef: Coefs, factors: Sequence[float]) -> dict[str, Any]:
     trained = _size_and_data_rescale(coef, factors)
     return _quantisation_penalty_rescale(trained, factors)
@@ -161,6 +194,7 @@ def _quantised_rescale(coef: Coefs, factors: Sequence[float]) -> dict[str, Any]:
 quantised = LawFamily(
     name="quantised",
     function=_quantised,
+    value_and_jacobian=_quantised_derivatives,
     inputs=("params", "tokens", "precision_bits"),
     coefficients=(*_SIZE_AND_DATA, *_PENALTY),
     formula=r"L = E + A N^{-\alpha} + B D^{-\beta} + C D^{\gamma_D} N^{-\gamma_N} e^{-P/\gamma}",

@@ -48,7 +48,26 @@ over_training = LawFamily(
     rescale=_over_training_rescale,
 )
 
-_ROUNDS = 40  # Newton from below: each round squares the error once it is small
+_ROUNDS, _SETTLED = 40, 1e-12  # Newton from below: each round squares the error once small
+
+
+def _log_loss(
+    size: Any, steps: Any, log_critical: Any, alpha_S: Any, alpha_B: Any
+) -> tuple[Any, Any, Any]:
+    """Solve ``log L = log(size + steps (1 + critical L^-p)^alpha_S)``, whose right side falls.
+
+    Also the share of the steps in the loss, and of noise in the steps.
+    """
+    log_loss, p = np.log(size + steps), 1.0 / alpha_B
+    for _ in range(_ROUNDS):
+        noisy = np.exp(log_critical - p * log_loss)
+        slowed = steps * np.exp(alpha_S * np.log1p(noisy))
+        share, noise = slowed / (size + slowed), noisy / (1.0 + noisy)
+        gap = log_loss - np.log(size + slowed)
+        log_loss = log_loss - gap / (1.0 + p * alpha_S * share * noise)
+        if np.all(np.abs(gap) < _SETTLED * (1.0 + np.abs(log_loss))):
+            break
+    return log_loss, share, noise
 
 
 def _kaplan_learning_curve(
@@ -62,20 +81,41 @@ def _kaplan_learning_curve(
     B_star: Any,
     alpha_B: Any,
 ) -> Any:
-    """Solve ``log L = log(size + steps (1 + critical L^-p)^alpha_S)``, whose right side falls."""
     size = np.exp(alpha_N * (np.log(Nc) - np.log(N)))
     steps = np.exp(alpha_S * (np.log(Sc) - np.log(S)))
-    log_critical, p = np.log(B_star) - np.log(batch), 1.0 / alpha_B
-    log_loss = np.log(size + steps)
-    for _ in range(_ROUNDS):
-        noisy = np.exp(log_critical - p * log_loss)
-        slowed = steps * np.exp(alpha_S * np.log1p(noisy))
-        share = slowed / (size + slowed) * noisy / (1.0 + noisy)
-        gap = log_loss - np.log(size + slowed)
-        log_loss = log_loss - gap / (1.0 + p * alpha_S * share)
-        if np.all(np.abs(gap) < 1e-15):
-            break
-    return np.exp(log_loss)
+    log_critical = np.log(B_star) - np.log(batch)
+    return np.exp(_log_loss(size, steps, log_critical, alpha_S, alpha_B)[0])
+
+
+def _kaplan_learning_curve_derivatives(
+    N: Any,
+    S: Any,
+    batch: Any,
+    Nc: Any,
+    alpha_N: Any,
+    Sc: Any,
+    alpha_S: Any,
+    B_star: Any,
+    alpha_B: Any,
+) -> tuple[Any, list[Any]]:
+    """By the implicit function theorem."""
+    log_n, log_s = np.log(Nc) - np.log(N), np.log(Sc) - np.log(S)
+    log_critical = np.log(B_star) - np.log(batch)
+    size, steps = np.exp(alpha_N * log_n), np.exp(alpha_S * log_s)
+    log_loss, share, noise = _log_loss(size, steps, log_critical, alpha_S, alpha_B)
+    loss = np.exp(log_loss)
+    held = loss / (1.0 + alpha_S * share * noise / alpha_B)
+    by_size, by_steps = held * (1.0 - share), held * share
+    slower = np.log1p(np.exp(log_critical - log_loss / alpha_B))
+    columns = [
+        by_size * alpha_N / Nc,
+        by_size * log_n,
+        by_steps * alpha_S / Sc,
+        by_steps * (log_s + slower),
+        by_steps * alpha_S * noise / B_star,
+        by_steps * alpha_S * noise * log_loss / alpha_B**2,
+    ]
+    return loss, columns
 
 
 def _kaplan_learning_curve_rescale(coef: Coefs, factors: Sequence[float]) -> dict[str, Any]:
@@ -91,6 +131,7 @@ def _kaplan_learning_curve_rescale(coef: Coefs, factors: Sequence[float]) -> dic
 kaplan_learning_curve = LawFamily(
     name="kaplan_learning_curve",
     function=_kaplan_learning_curve,
+    value_and_jacobian=_kaplan_learning_curve_derivatives,
     inputs=("params", "steps", "batch_size"),
     coefficients=(
         scale("Nc", (1e-3, 1e12), "model size at which its term alone gives 1"),
@@ -174,6 +215,26 @@ def _algorithmic_progress(
     return E + size + B * np.exp(-beta * (np.log(D) + g_D * since))
 
 
+def _algorithmic_progress_derivatives(
+    N: Any, D: Any, year: Any, E: Any, A: Any, alpha: Any, B: Any, beta: Any, g_N: Any, g_D: Any
+) -> tuple[Any, list[Any]]:
+    since = year - _ORIGIN
+    log_n, log_d = np.log(N) + g_N * since, np.log(D) + g_D * since
+    unit_n, unit_d = np.exp(-alpha * log_n), np.exp(-beta * log_d)
+    size, data = A * unit_n, B * unit_d
+    value = E + size + data
+    columns = [
+        np.ones_like(value),
+        unit_n,
+        -log_n * size,
+        unit_d,
+        -log_d * data,
+        -alpha * since * size,
+        -beta * since * data,
+    ]
+    return value, columns
+
+
 def _algorithmic_progress_rescale(coef: Coefs, factors: Sequence[float]) -> dict[str, Any]:
     return regrown(coef, ("A", coef["alpha"], factors[0]), ("B", coef["beta"], factors[1]))
 
@@ -186,6 +247,7 @@ def _yearly(name: str, of: str) -> Coefficient:
 algorithmic_progress = LawFamily(
     name="algorithmic_progress",
     function=_algorithmic_progress,
+    value_and_jacobian=_algorithmic_progress_derivatives,
     inputs=("params", "tokens", "year"),
     coefficients=(
         floor("E"),
