@@ -89,6 +89,12 @@ JOINT: dict[str, Callable[..., Any]] = {
     "repeated_data_overfit": lambda N, D, U, E, A, a, B, b, C, c, d: (
         E + A * N ** (-a) + B * (D / (1 + C * np.maximum(D / U - 1, 0) ** c * N**d)) ** (-b)
     ),
+    "two_plateau_overfit": lambda N, D, U, E, H, a, al, b, be, c, g, d: (
+        E
+        + H
+        * (a * N ** (-al) + b * D ** (-be) + c * N**g / U**d)
+        / (1 + a * N ** (-al) + b * D ** (-be) + c * N**g / U**d)
+    ),
     "utility_half_life": _half_life,
     "experts_joint": _experts_joint,
     "sparsity_joint": lambda N, D, R, e, a, al, b, be, c, lam, d, de, g: (

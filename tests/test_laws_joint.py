@@ -109,6 +109,10 @@ SAME = {
         value("repeated_data_overfit", [N, D, UNIQUE], C=1.0, c=1.0, d=0.0, **BASE),
         value("chinchilla", [N, UNIQUE], **BASE),
     ),
+    "without overfitting, two plateaus": (
+        value("two_plateau_overfit", [N, D, U], **example("two_plateau_overfit", C=0.0)),
+        value("two_plateau_joint", [N, D], **example("two_plateau_joint")),
+    ),
     "one pass is a power with floor": (
         value("utility_half_life", [U, 1.0], **EPOCHS),
         1.9 + 2e3 * U**-0.37,

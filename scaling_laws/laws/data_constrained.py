@@ -166,6 +166,99 @@ repeated_data_overfit = LawFamily(
 )
 
 
+def _two_plateau_overfit(
+    N: Any,
+    D: Any,
+    U: Any,
+    E: Any,
+    H: Any,
+    A: Any,
+    alpha: Any,
+    B: Any,
+    beta: Any,
+    C: Any,
+    gamma: Any,
+    delta: Any,
+) -> Any:
+    log_n = np.log(N)
+    gap = A * np.exp(-alpha * log_n) + B * np.exp(-beta * np.log(D))
+    gap = gap + C * np.exp(gamma * log_n - delta * np.log(U))
+    return E + H * gap / (1.0 + gap)
+
+
+def _two_plateau_overfit_derivatives(
+    N: Any,
+    D: Any,
+    U: Any,
+    E: Any,
+    H: Any,
+    A: Any,
+    alpha: Any,
+    B: Any,
+    beta: Any,
+    C: Any,
+    gamma: Any,
+    delta: Any,
+) -> tuple[Any, list[Any]]:
+    log_n, log_d, log_u = np.log(N), np.log(D), np.log(U)
+    size, data = np.exp(-alpha * log_n), np.exp(-beta * log_d)
+    over = np.exp(gamma * log_n - delta * log_u)
+    gap = A * size + B * data + C * over
+    share = gap / (1.0 + gap)
+    slope = H / (1.0 + gap) ** 2
+    columns = [
+        np.ones_like(share),
+        share,
+        slope * size,
+        -slope * A * log_n * size,
+        slope * data,
+        -slope * B * log_d * data,
+        slope * over,
+        slope * C * log_n * over,
+        -slope * C * log_u * over,
+    ]
+    return E + H * share, columns
+
+
+def _two_plateau_overfit_rescale(coef: Coefs, factors: Sequence[float]) -> dict[str, Any]:
+    size, _, unique = factors
+    out = _size_and_data_rescale(coef, factors)
+    return regrown(out, ("C", -coef["gamma"], size), ("C", coef["delta"], unique))
+
+
+two_plateau_overfit = LawFamily(
+    name="two_plateau_overfit",
+    function=_two_plateau_overfit,
+    value_and_jacobian=_two_plateau_overfit_derivatives,
+    inputs=_INPUTS,
+    coefficients=(
+        floor("E"),
+        amplitude("H", "fall from the level of very small runs to the floor"),
+        scale("A", (1e-3, 1e1)),
+        exponent("alpha", (0.1, 1.0)),
+        scale("B", (1e-3, 1e1)),
+        exponent("beta", (0.1, 1.0)),
+        scale("C", (1e-4, 1e0), "overfitting of one parameter on one distinct token"),
+        exponent("gamma", (0.1, 1.5), meaning="how it grows with size"),
+        exponent("delta", (0.1, 1.5), meaning="how it falls with distinct tokens"),
+    ),
+    formula=r"L = E + H \frac{g}{1 + g},\ "
+    r"g = A N^{-\alpha} + B D^{-\beta} + C N^{\gamma} U^{-\delta}",
+    reference="arXiv:2605.09189, bounded law with a term of overfitting",
+    example={
+        "E": 1.6,
+        "H": 9.0,
+        "A": 180.0,
+        "alpha": 0.4,
+        "B": 250.0,
+        "beta": 0.35,
+        "C": 1.0,
+        "gamma": 0.6,
+        "delta": 0.8,
+    },
+    rescale=_two_plateau_overfit_rescale,
+)
+
 _NEGLIGIBLE = 1e-18
 
 
@@ -212,5 +305,6 @@ FAMILIES = (
     repeated_data_limit,
     repeated_data_geometric,
     repeated_data_overfit,
+    two_plateau_overfit,
     utility_half_life,
 )

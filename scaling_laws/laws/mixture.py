@@ -121,7 +121,9 @@ def _mixture_own_build(inputs: tuple[str, ...]) -> _Built:
         Coefficient(f"alpha_{own}", "exponent", -3.0, 3.0, "log", None, "gain from its own share"),
         *(slope(f"w_{n}", meaning=f"log change by {n} alone") for n in others),
     )
-    offset = scale("share_0", (1e-3, 1.0), "share of its own that the others amount to")
+    offset = Coefficient(
+        "share_0", "scale", 1e-5, 10.0, None, (1e-3, 1.0), "share that the others amount to"
+    )
     example = {"A": 2.2, "share_0": 0.05, f"alpha_{own}": 0.12}
     example |= {f"w_{n}": 0.1 - 0.15 * i for i, n in enumerate(others)}
     return (amplitude("A"), offset, *rates), example
