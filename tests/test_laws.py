@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
+import formulas_joint
 import numpy as np
 import pytest
 from hypothesis import given
@@ -191,6 +192,10 @@ FALLING = (
 ANY_INPUTS = ("log_linear", "product", "product_with_floor", "additive_power", "translog")
 ANY_INPUTS += ("log_linear_with_floor", "linear", "semi_log")
 ANY_INPUTS += ("mixture_exponential", "mixture_additive", "mixture_inverse")
+FORMULAS |= formulas_joint.JOINT
+RANGES |= formulas_joint.RANGES
+FALLING += formulas_joint.FALLING
+ANY_INPUTS += formulas_joint.ANY_INPUTS
 
 
 def typical_inputs(family: LawFamily, rng: np.random.Generator, n: int = 20) -> list[np.ndarray]:
@@ -337,7 +342,7 @@ def test_power_with_zero_floor_is_power():
 # --- properties --------------------------------------------------------------------------------
 
 units = st.lists(st.floats(-1, 1), min_size=12, max_size=12)
-factors = st.lists(st.floats(1e-3, 1e3), min_size=4, max_size=4)
+factors = st.lists(st.floats(1e-3, 1e3), min_size=5, max_size=5)
 
 
 @pytest.mark.parametrize("name", sorted(n for n in FORMULAS if get_law(n).rescale))
