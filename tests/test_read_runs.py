@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import types
 
@@ -17,7 +16,7 @@ from import_shapes import accounted, csv_file
 import scaling_laws as sl
 from scaling_laws.data.aliases import ALIASES, match_column
 from scaling_laws.data.numerals import parse_number
-from scaling_laws.data.read_report import read_report, report_from_dict
+from scaling_laws.data.read_report import read_report
 from scaling_laws.data.readers import read_runs
 
 CORE = ["run", "params", "tokens", "loss", "learning_rate"]
@@ -424,6 +423,11 @@ def test_residuals_and_r_squared_come_from_the_inputs_of_the_table(tmp_path):
     residuals = sl.diagnose(fit).residuals
     by_hand = fit.law(params=residuals.params.to_numpy(), tokens=residuals.tokens.to_numpy())
     assert residuals.predicted.to_numpy() == pytest.approx(by_hand, rel=1e-9)
+    metrics = pytest.importorskip("sklearn.metrics")
+    found, y = sl.diagnose(fit).r_squared, residuals.loss
+    assert found["linear"] == pytest.approx(metrics.r2_score(y, by_hand), rel=1e-12)
+    assert found["log"] == pytest.approx(metrics.r2_score(np.log(y), np.log(by_hand)), rel=1e-12)
+    assert fit.r_squared == pytest.approx(found["linear"], rel=1e-9)
 
 
 # ------------------------------------------------------------------------------------- which column
@@ -516,24 +520,3 @@ def test_compute_in_another_unit_is_doubted():
     assert codes(read_runs(table)) == ["flops_disagree"]
     table["flops"] = [6e15, 12e15]
     assert codes(read_runs(table)) == []
-
-
-# --------------------------------------------------------------------------------------- the report
-
-
-def test_the_report_is_plain_values_and_survives_copies(tmp_path):
-    frame = read_runs({"N": ["1M", "2M"], "loss": [3.0, 2.9]})
-    report = read_report(frame)
-    assert report_from_dict(json.loads(json.dumps(frame.attrs["read_report"]))) == report
-    assert read_report(frame[frame.loss < 3].copy()) == report
-    assert list(report.to_frame().columns)[:3] == ["action", "what", "reason"]
-    with pytest.raises(sl.DataError, match="carries no report"):
-        read_report(pd.DataFrame({"loss": [1.0]}))
-
-
-def test_reading_changes_nothing_that_was_given():
-    table = pd.DataFrame({"N": ["1M"], "loss": [3.0]})
-    before = table.copy(deep=True)
-    read_runs(table)
-    pd.testing.assert_frame_equal(table, before)
-    assert table.attrs == {}
