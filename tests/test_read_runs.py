@@ -52,6 +52,7 @@ def test_every_shape_gives_the_same_table(write, tmp_path):
     )
     assert accounted(frame)
     assert read_report(frame).dropped == 0
+    assert "status" not in frame or set(frame.status) <= {"ok", "finished"}
 
 
 @pytest.mark.parametrize("write", shapes.SHAPES, ids=lambda f: f.__name__)
@@ -388,6 +389,26 @@ def test_a_history_that_ends_in_nan_has_diverged(tmp_path):
     assert np.isnan(frame.loss[0])
     every_cell_told = "_step,lr,loss\n0,1e-3,4.0\n1,NaN,3.5\n2,1e-3,NaN\n"
     assert read_runs(csv_file(tmp_path, every_cell_told)).loss.tolist() == [3.5]
+
+
+def test_two_metrics_of_a_chart_do_not_make_a_run_diverge(tmp_path):
+    text = "Step,a - eval/loss,a - train/loss\n0,4.0,3.9\n9,3.0,\n12,,2.8\n"
+    frame = read_runs(csv_file(tmp_path, text))
+    assert frame[["step", "loss"]].values.tolist() == [[9.0, 3.0]]
+    assert "status" not in frame
+
+
+@pytest.mark.parametrize("as_frame", [False, True])
+def test_a_single_value_that_is_nan_was_logged(as_frame, tmp_path):
+    text = (
+        "run_id,key,step,value\na,loss,0,4.0\na,loss,5,NaN\na,lr,5,0.1\nb,loss,0,4.0\nb,lr,9,.1\n"
+    )
+    path = csv_file(tmp_path, text)
+    frame = read_runs(pd.read_csv(path) if as_frame else path)
+    assert frame[["run", "step", "status"]].values.tolist() == [
+        ["a", 5.0, "diverged"],
+        ["b", 0.0, "ok"],
+    ]
 
 
 def test_columns_that_say_diverged_or_finished():
