@@ -212,7 +212,22 @@ def transformers(folder):
             shutil.copy(Path(store) / home.name / "trainer_state.json", home)
 
 
-TOOLS = (mlflow, wandb, tensorboard, lightning, transformers)
+def excel(folder):
+    """A sheet as people keep it: a title, a gap, text with units, numbers, a second empty sheet."""
+    from openpyxl import Workbook
+
+    book = Workbook()
+    sheet = book.active
+    sheet.append(["Sweep, of May"])
+    sheet.append([])
+    sheet.append(["Name", "Model Size", "tokens", "lr", "val loss"])
+    for run in RUNS:
+        sheet.append([run, f"{PARAMS[run] / 1e6:g}M", int(TOKENS[run]), RATE[run], LOSS[run]])
+    book.create_sheet("notes")
+    book.save(folder / "sweep.xlsx")
+
+
+TOOLS = (mlflow, wandb, tensorboard, lightning, transformers, excel)
 
 
 def main(wanted):
