@@ -1,9 +1,11 @@
 """Checkpoints inside the runs of a sweep: kept as they are made, however the run ends."""
 
+import importlib.util
 import os
 import subprocess
 import sys
 import textwrap
+import time
 
 import pytest
 
@@ -197,3 +199,36 @@ def test_checkpoints_that_cannot_be_kept_are_refused_before_training(
 def test_without_checkpoints_train_is_called_as_before(log):
     runs = sl.sweep(lambda i, checkpoint=None: float(checkpoint is None), sl.grid(i=1), log=log)
     assert runs.loss[0] == 1.0
+
+
+# ------------------------------------------------------------------------------ two on one log
+
+
+@pytest.mark.skipif(importlib.util.find_spec("fcntl") is None, reason="locks of POSIX")
+def test_of_two_sweeps_on_one_log_the_second_is_refused_and_nothing_is_lost(log):
+    """An own loop may append meanwhile, and a sweep that was killed locks nobody out."""
+    code = (
+        "import sys, time, scaling_laws as sl\n"
+        "def train(i, checkpoint):\n"
+        "    checkpoint(step=1, loss=2.0)\n"
+        "    time.sleep(60 if i else 0)\n"
+        "    return 1.0\n"
+        "sl.sweep(train, sl.grid(i=range(2)), log=sys.argv[1], checkpoints=True)\n"
+    )
+    first = subprocess.Popen([sys.executable, "-c", code, str(log)])
+    try:
+        deadline = time.monotonic() + 60
+        while not log.exists() or log.read_text().count("checkpoint") < 2:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        with pytest.raises(sl.MeasureError, match=r"in use by another sweep.*its own file"):
+            sl.sweep(lambda i: pytest.fail("trained"), sl.grid(i=range(3)), log=log)
+        with sl.record(log, i=9) as run:
+            run.result(loss=5.0)
+    finally:
+        first.kill()
+        first.wait()
+    runs = sl.sweep(lambda i: 1.0 + i, sl.grid(i=range(3)), log=log)
+    assert runs.loss.tolist() == [1.0, 2.0, 3.0]
+    assert sl.read_log(log).i.tolist() == [0, 9, 1, 2]
+    assert checkpoints_of(log).i.tolist() == [0, 1]
