@@ -90,7 +90,7 @@ def test_only_the_last_call_is_kept_where_there_are_several(log):
     [
         ("raise", "error", {}),
         ("raise", "error", {"isolate": True}),
-        ("hang", "timeout", {"timeout": 2.5}),
+        ("hang", "timeout", {"timeout": 4.0}),
         pytest.param(
             "kill", "killed", {"isolate": True},
             marks=pytest.mark.skipif(not hasattr(os, "fork"), reason="signals of POSIX"),
@@ -173,6 +173,21 @@ def test_a_log_that_takes_no_more_ends_the_sweep_and_the_child(log, monkeypatch)
     monkeypatch.setattr(RunLog, "note", full)
     with pytest.raises(sl.MeasureError, match="no room"):
         sl.sweep(train, sl.grid(i=1), log=log, checkpoints=True, isolate=True)
+
+
+def test_a_thread_that_a_run_left_behind_writes_into_no_other_file(log, tmp_path):
+    kept = []
+
+    def train(i, checkpoint):
+        kept.append(checkpoint)
+        return 1.0
+
+    sl.sweep(train, sl.grid(i=1), log=log, checkpoints=True)
+    with (tmp_path / "other").open("wb") as other:  # the system gives it the number of the log
+        with pytest.raises(sl.MeasureError, match="did not take a checkpoint"):
+            kept[0](step=1)
+        assert other.tell() == 0
+    assert (tmp_path / "other").read_bytes() == b""
 
 
 # --------------------------------------------------------------------------------------- refusals

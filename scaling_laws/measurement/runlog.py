@@ -258,8 +258,10 @@ class RunLog:
         self.close()
 
     def close(self) -> None:
-        """Release the file."""
-        os.close(self._file)
+        """Release the file. A thread that a run left behind then cannot write to another."""
+        with self._lock:
+            file, self._file = self._file, -1
+        os.close(file)
 
     def append(self, record: Mapping[str, Any]) -> None:
         """Add one finished run; when this returns, it is on the disk.
