@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
+    from scaling_laws.data.read_report import ReadReport
     from scaling_laws.fitting.result import Fit
     from scaling_laws.fitting.selection import Selection
     from scaling_laws.inference.backtest import Backtest
@@ -221,6 +222,20 @@ def _write_data(page: _Page, fit: Fit) -> None:
     page.add(_table(("quantity", "meaning", "smallest", "largest"), rows))
     found = fit.runs.notes if fit.runs is not None else ()
     page.add(_bullets(found) or "No row was left out.")
+    _write_reading(page, fit.read_report)
+
+
+def _write_reading(page: _Page, report: ReadReport | None) -> None:
+    """How the table of runs came about, where a reading or a cleaning made it."""
+    if report is None:
+        return
+    page.add(
+        "## Reading and cleaning",
+        f"`{report.source}` read as {report.format}: {report.rows_read} records, "
+        f"{report.rows_kept} rows, {report.dropped} dropped.",
+        "\n".join(f"- {step}" for step in report.steps),
+        _bullets(report.notes),
+    )
 
 
 def _write_fit(page: _Page, fit: Fit, level: float) -> None:
