@@ -17,13 +17,14 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from scaling_laws.errors import LawError, suggest
-from scaling_laws.laws.experts import routed
+from scaling_laws.laws.architecture import width_depth
+from scaling_laws.laws.experts import experts_joint, routed, sparsity_joint
 from scaling_laws.laws.family import Law
 from scaling_laws.laws.generic import additive_power, product
-from scaling_laws.laws.joint import chinchilla, kaplan
+from scaling_laws.laws.joint import chinchilla, farseer, kaplan
 from scaling_laws.laws.learning_curves import power
 from scaling_laws.laws.recipe import parallel_streams
-from scaling_laws.laws.repeated_data import repeated_data
+from scaling_laws.laws.repeated_data import repeated_data, repeated_data_decay
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -161,6 +162,25 @@ LUDZIEJEWSKI_2025_8_EXPERTS = _ludziejewski(8, 21.833, -0.1676, 119.9126, -0.233
 LUDZIEJEWSKI_2025_16_EXPERTS = _ludziejewski(16, 19.0159, -0.1617, 167.5073, -0.2494)
 LUDZIEJEWSKI_2025_32_EXPERTS = _ludziejewski(32, 16.5424, -0.1557, 234.6726, -0.2652)
 
+LI_2025_FARSEER = farseer.with_coef(
+    {
+        "s": -0.062465473,
+        "q": 0.13,
+        "S": 0.1284880679442551,
+        "B": 230.73437075885855,
+        "b": -0.1729,
+        "Q": -1.544209554,
+        "A": -1.665630816,
+        "a": 0.0458999999999619,
+        "F": 3.133347198805445,
+    },
+    name="Li et al. 2025, Farseer",
+    reference="Li et al. 2025, arXiv:2506.10972, eq. 3, constants in the code of arXiv:2604.22753",
+    convention="params and tokens as in the authors' 404 runs; loss in their unit, about 0.44 to "
+    "0.68 on these runs: not nats/token",
+    validity=(("params", 1e8, 2.5e10), ("tokens", 1e9, 5e11)),
+)
+
 # ------------------------------------------------------------ Kaplan et al. 2020
 KAPLAN_2020 = kaplan.with_coef(
     {"Nc": 6.4e13, "alpha_N": 0.076, "Dc": 1.8e13, "alpha_D": 0.103},
@@ -218,8 +238,53 @@ MUENNIGHOFF_2023_REPEATED = repeated_data.with_coef(
         ("unique_tokens", 1e8, 1.8e11),
     ),
 )
+MUENNIGHOFF_2023_DECAY = repeated_data_decay.with_coef(
+    {**MUENNIGHOFF_2023.coef, "R_D": 26530.611, "R_N": 2040.8163},
+    name="Muennighoff et al. 2023, decaying exponents",
+    reference="Muennighoff et al. 2023, arXiv:2305.16264, decay of alpha and beta, constants of "
+    "the authors' code",
+    convention=MUENNIGHOFF_2023_REPEATED.convention,
+    validity=MUENNIGHOFF_2023_REPEATED.validity,
+)
 
 # ------------------------------------------------------------ experts and parallel streams
+LUDZIEJEWSKI_2025 = experts_joint.with_coef(
+    {
+        "E": 1.3637,
+        "A": 35.91,
+        "alpha": 0.1889,
+        "delta": -0.2285,
+        "gamma": 0.0098,
+        "B": 35.98,
+        "beta": 0.1775,
+        "omega": 0.5529,
+        "zeta": -0.0259,
+        "experts_start": 2.0732,
+        "experts_max": 290.4521,
+    },
+    name="Ludziejewski et al. 2025",
+    reference="Ludziejewski et al. 2025, arXiv:2502.05172, eq. 6 and table 3",
+    convention="active params with embeddings; tokens of a single epoch; experts per layer; loss "
+    "in nats/token",
+)
+ABNAR_2025 = sparsity_joint.with_coef(
+    {
+        "E": 0.94,
+        "A": 16612.5,
+        "alpha": 0.5962,
+        "B": 5455.67,
+        "beta": 0.3954,
+        "C": 0.4598,
+        "lam": -0.1666,
+        "F": 17.26,
+        "delta": 0.1603,
+        "gamma": 0.1595,
+    },
+    name="Abnar et al. 2025",
+    reference="Abnar et al. 2025, arXiv:2501.12370, eq. 6 and table 3",
+    convention="total params; tokens of a single epoch; the ratio is of all experts to active; "
+    "loss in nats/token; R² 0.68 on held-out runs of sparsity 0.98",
+)
 
 
 def _clark(router: str, *values: float) -> Law:
@@ -256,7 +321,7 @@ LI_2026_STREAMS_STACK = _streams("Stack", 0.709, 1.14e7, 0.199, 0.396)
 
 # ------------------------------------------------------------ width and depth
 _GEMSTONES_SHAPE = (("width", 256, 3072), ("depth", 3, 80))
-MCLEISH_2025_WIDTH_DEPTH = additive_power.bind(("width", "depth", "params", "tokens")).with_coef(
+MCLEISH_2025_WIDTH_DEPTH = width_depth.with_coef(
     {
         "E": math.exp(0.4282048563),
         "A_width": math.exp(1.082043835),
@@ -327,7 +392,7 @@ BI_2024_MODEL = _bi("model", "eq. 4", 0.1715, 0.5243, "best M in FLOP per token"
 BI_2024_TOKENS = _bi("data", "eq. 4", 5.8316, 0.4757, "best number of tokens")
 
 # ------------------------------------------------------------ what is known of them
-_QUOTED = ("KAPLAN_2020", "CLARK_2022", "BI_2024")  # beginnings of names
+_QUOTED = ("KAPLAN_2020", "CLARK_2022", "BI_2024", "ABNAR_2025")  # beginnings of names
 _PREDICTS = {
     "KAPLAN_2020_CRITICAL_BATCH": "batch_size",
     "LI_2025_LEARNING_RATE": "learning_rate",
