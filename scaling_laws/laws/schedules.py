@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -59,7 +60,6 @@ def schedule_sums(
     ([2.0, 4.0, 5.0, 6.0], [0.0, 0.0, 1.0, 1.5])
     """
     import pandas as pd
-    from scipy.signal import lfilter
 
     rate = check_values("learning_rate", learning_rate, "real")
     if rate.ndim != 1 or not len(rate) or (rate < 0).any() or not rate[0] > 0:
@@ -76,7 +76,7 @@ def schedule_sums(
     fall = np.zeros(len(rate))
     first = max(warm_up, 1)  # the rise into the first step after warm-up is warm-up too
     fall[first:] = rate[first - 1 : -1] - rate[first:]
-    felt = lfilter([1.0], [1.0, -momentum], fall)
+    felt = list(accumulate(fall.tolist(), lambda before, new: momentum * before + new))
     columns = {"steps": np.arange(1.0, len(rate) + 1)}
     columns |= dict(zip(SUMS, (np.cumsum(rate), np.cumsum(felt)), strict=True))
     return pd.DataFrame(columns, index=pd.RangeIndex(1, len(rate) + 1, name="step"))
