@@ -120,10 +120,10 @@ class TestPrediction:
 
 class TestCoverage:
     def test_intervals_hold_new_runs_and_the_link_alone_does_not(self):
-        """In 30 worlds: nominal 90 %; with the loss taken as known, far less."""
+        """In 16 worlds: nominal 90 %; with the loss taken as known, far less."""
         flops = np.array([3e19, 1e21, 1e22, 1e23])
         inside, alone = [], []
-        for seed in range(30):
+        for seed in range(16):
             loss, link = steps(world(100 + seed), draws=60)
             new = world(1_000 + seed, flops)
             chain = sl.chain(loss, link).predict(flops=flops)

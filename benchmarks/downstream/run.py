@@ -11,7 +11,8 @@ Two families of open runs, `shared/data` beside the repository:
   declared splits, from the loss on held-out text of the training set.
 
 Methods: `fit` and `select` chain a chinchilla fit or a selection with the link; `link only` is the
-link at the predicted loss, as if that were known; `one step` fits accuracy directly. The authors'
+link at the predicted loss, as if that were known; `one step` fits accuracy directly. The upper
+level of a link is taken as 1, since no run is near it. The authors'
 predictions of the 13B model are those of `figures/chained_main.csv` of their repository.
 """
 
@@ -30,19 +31,19 @@ import scaling_laws as sl
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 DRAWS = 200
 KINDS = ("C30", "N", "L10", "L30")  # declared splits that are scored
-# task: (level of chance, about how many questions)
+# about how many questions each has
 TASKS = {
-    "hellaswag_val": (0.25, 10042),
-    "arc_challenge_test": (0.25, 1172),
-    "arc_easy_test": (0.25, 2376),
-    "piqa_val": (0.5, 1838),
-    "csqa_val": (0.2, 1221),
-    "socialiqa_val": (1 / 3, 1954),
-    "openbookqa_test": (0.25, 500),
-    "mmlu_stem_test": (0.25, 3018),
-    "mmlu_humanities_test": (0.25, 4705),
-    "mmlu_social_sciences_test": (0.25, 3077),
-    "mmlu_other_test": (0.25, 3242),
+    "hellaswag_val": 10042,
+    "arc_challenge_test": 1172,
+    "arc_easy_test": 2376,
+    "piqa_val": 1838,
+    "csqa_val": 1221,
+    "socialiqa_val": 1954,
+    "openbookqa_test": 500,
+    "mmlu_stem_test": 3018,
+    "mmlu_humanities_test": 4705,
+    "mmlu_social_sciences_test": 3077,
+    "mmlu_other_test": 3242,
 }
 AUTHORS_13B = {
     "hellaswag_val": (0.8319, 0.8530),
@@ -110,13 +111,13 @@ def score_ladder(
 ) -> pd.DataFrame:
     """Predictions of every task for one division of the ladder."""
     out = []
-    for task, (chance, questions) in TASKS.items():
+    for task, questions in TASKS.items():
         names = {f"bpb_{task}": "task_loss", f"acc_{task}": "accuracy"}
         table = runs.rename(columns=names)[["params", "tokens", "task_loss", "accuracy", "run"]]
         out.append(
             predictions(
                 table[train], table[test], "accuracy", "logistic", questions, direct_too,
-                fixed={"chance": chance}, bounds={"best": (chance, 1.0)},
+                fixed={"best": 1.0}, bounds={"chance": (0.0, 1.0)},
             ).assign(task=task)
         )  # fmt: skip
     return pd.concat(out, ignore_index=True)
