@@ -239,7 +239,7 @@ class TestLinks:
     def test_loss_to_error_is_a_power_of_perplexity(self):
         loss = np.linspace(2.0, 6.0, 9)
         law = sl.get_law("loss_to_error").with_coef({"chance": 0.85, "k": 2.1, "gamma": 0.76})
-        np.testing.assert_allclose(law(loss=loss), 0.85 - 2.1 * np.exp(loss) ** -0.76)
+        np.testing.assert_allclose(law(task_loss=loss), 0.85 - 2.1 * np.exp(loss) ** -0.76)
 
     def test_log_logistic_keeps_its_levels(self):
         family = sl.get_law("log_logistic")

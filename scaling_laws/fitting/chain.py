@@ -138,7 +138,7 @@ def chain(loss: Fit | Selection, link: Fit, *, questions: int | None = None) -> 
     >>> runs = sl.load_dataset("tiny_lm")
     >>> runs["error"] = 0.8 - 0.9 * np.exp(-0.8 * runs["loss"])
     >>> loss = sl.fit(runs, "chinchilla", draws=50)
-    >>> link = sl.fit(runs, "loss_to_error", target="error", draws=50)
+    >>> link = sl.fit(runs, "loss_to_error", inputs=("loss",), target="error", draws=50)
     >>> list(sl.chain(loss, link).predict(params=1e8, tokens=1e10).columns)
     ['params', 'tokens', 'error', 'error_low', 'error_high', 'extrapolation']
     """

@@ -79,7 +79,7 @@ def _loss_to_error_rescale(coef: Coefs, factors: Sequence[float]) -> dict[str, A
 loss_to_error = LawFamily(
     name="loss_to_error",
     function=_loss_to_error,
-    inputs=("loss",),
+    inputs=("task_loss",),
     coefficients=(
         plateau("chance", "error at high loss"),
         amplitude("k", "how far the error lies below that, at no loss"),
@@ -87,7 +87,7 @@ loss_to_error = LawFamily(
     ),
     formula=r"y = chance - k\, e^{-\gamma x}",
     reference="Gadre et al. 2024, arXiv:2403.08540, eq. 5",
-    example={"chance": 0.83, "k": 2.0, "gamma": 0.9},
+    example={"chance": 0.83, "k": 0.7, "gamma": 0.9},
     aliases=("error_from_loss", "gadre"),
     rescale=_loss_to_error_rescale,
 )
