@@ -227,6 +227,12 @@ class TestMessages:
         assert "links_apart" in [n.code for n in chain.notes]
         assert not chain.trusted
 
+    def test_what_belongs_to_a_step_is_sought_there(self, chained):
+        with pytest.raises(AttributeError, match=r"chain.loss.residuals, chain.link.residuals"):
+            _ = chained.residuals
+        with pytest.raises(AttributeError, match=r"has no 'colour'\.$"):
+            _ = chained.colour
+
     def test_the_text_names_both_steps(self, chained):
         text = str(sl.chain(chained.loss, chained.link, questions=1_000))
         assert "task_loss from flops by power_with_floor" in text

@@ -80,6 +80,15 @@ class Chain(Predicts):
         assert isinstance(self.predictive, ChainedPredictive)
         return with_first(self.predictive, self.loss.predictive_for(inputs))
 
+    def __getattr__(self, name: str) -> Any:
+        """Say where to look: rows, residuals and options belong to one of the steps."""
+        hint = (
+            f" Its steps do: chain.loss.{name}, chain.link.{name}."
+            if hasattr(Fit, name) or (name in Fit.__dataclass_fields__)
+            else ""
+        )
+        raise AttributeError(f"a Chain has no '{name}'.{hint}")
+
     def __str__(self) -> str:
         on = "" if self.questions is None else f" on {self.questions:,} questions"
         steps = (
