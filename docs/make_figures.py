@@ -1,7 +1,12 @@
-"""Draw the README's figure from the bundled runs: ``python docs/make_figures.py``."""
+"""Draw the README's figure and those of the gallery: ``python docs/make_figures.py [name ...]``.
+
+The gallery's pictures are made by the lines that stand above them on its page.
+"""
 
 from __future__ import annotations
 
+import re
+import sys
 from pathlib import Path
 
 import matplotlib as mpl
@@ -13,7 +18,12 @@ import matplotlib.pyplot as plt
 
 import scaling_laws as sl
 
-FIGURES = Path(__file__).parent / "figures"
+DOCS = Path(__file__).parent
+FIGURES = DOCS / "figures"
+BLOCK = re.compile(
+    r"^```python\n(.*?)^```$(?:\n\n!\[[^\]]*\]\(figures/(\w+)\.png\))?", re.MULTILINE | re.DOTALL
+)
+COLUMN = {"figure.figsize": (3.3, 2.6), "font.size": 8, "axes.linewidth": 0.6}
 INK, ORANGE, GREY = "#222222", "#D55E00", "#8A8A8A"
 
 
@@ -92,5 +102,31 @@ def _count(value: float) -> str:
     return f"{value / 1e6:.2g} M" if value < 1e8 else f"{value / 1e6:.0f} M"
 
 
+def gallery(names: list[str]) -> None:
+    """Run the gallery's lines in order and save the named figures, all if none is named."""
+    space: dict[str, object] = {}
+    with mpl.rc_context(COLUMN):
+        for code, name in BLOCK.findall((DOCS / "gallery.md").read_text(encoding="utf-8")):
+            if name and names and name not in names:
+                continue
+            exec(code, space)
+            if name:
+                save(space["ax"].figure, FIGURES / f"{name}.png")
+
+
+def save(figure, path: Path) -> None:
+    """Save with few colours, so that the file is small."""
+    from PIL import Image
+
+    figure.savefig(path, dpi=200)
+    plt.close(figure)
+    picture = Image.open(path).convert("RGB")
+    picture.quantize(128, dither=Image.Dither.NONE).save(path, optimize=True)
+
+
 if __name__ == "__main__":
-    readme()
+    asked = sys.argv[1:]
+    if not asked or "readme" in asked:
+        readme()
+    if asked != ["readme"]:
+        gallery([name for name in asked if name != "readme"])

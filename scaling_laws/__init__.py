@@ -100,7 +100,7 @@ if TYPE_CHECKING:
     from scaling_laws.planning.critical_batch import CriticalBatch as CriticalBatch
     from scaling_laws.planning.critical_batch import fit_critical_batch as fit_critical_batch
     from scaling_laws.planning.design import NextRuns as NextRuns
-    from scaling_laws.planning.design import next_runs as next_runs
+    from scaling_laws.planning.design import next_runs as next_runs  # type: ignore[no-redef, unused-ignore]
     from scaling_laws.planning.envelope import Envelope as Envelope
     from scaling_laws.planning.envelope import fit_envelope as fit_envelope
     from scaling_laws.planning.factors import Factors as Factors

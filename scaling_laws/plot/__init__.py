@@ -2,7 +2,8 @@
 
 None shows or saves anything, none changes matplotlib's global settings, and the bands are those of
 `Fit.predict` and `Planner`: the same draws as the numbers. With ``ax=None`` a new figure is made.
-Each has a companion named ``<figure>_table``, which takes the same and returns the numbers drawn.
+Each has a companion named ``<figure>_table``, which takes the same and returns the numbers drawn;
+`page` puts six of them on one page.
 
 Examples
 --------
@@ -58,6 +59,7 @@ from scaling_laws.plot.loops import next_runs as next_runs
 from scaling_laws.plot.loops import next_runs_table as next_runs_table
 from scaling_laws.plot.loops import verification as verification
 from scaling_laws.plot.loops import verification_table as verification_table
+from scaling_laws.plot.page import page as page
 from scaling_laws.plot.plans import frontier as frontier
 from scaling_laws.plot.plans import frontier_table as frontier_table
 from scaling_laws.plot.surfaces import contour as contour
@@ -104,6 +106,7 @@ __all__ = [
     "next_runs_table",
     "noise",
     "noise_table",
+    "page",
     "parts",
     "parts_table",
     "predicted",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -25,6 +25,7 @@ _POINTS = 41
 _AROUND = 8.0  # times the best size, to either side
 _MOST = 200.0  # per cent of overhead shown
 _BUDGETS = 9
+_PLANNED = 150  # draws that plan for themselves
 
 
 def trade_off(
@@ -98,7 +99,7 @@ def trade_off(
     style.set_axis(ax, "y", label, log=False)
     ax.set_ylim(0.0, min(ax.get_ylim()[1], _MOST) if what == "overhead" else None)
     if len(some) > 1:
-        style.legend(ax)
+        style.legend_above(ax)
     return ax
 
 
@@ -385,8 +386,9 @@ def sensitivity(
     Returns
     -------
     Axes
-        Pale: one coefficient moves by a standard deviation, the others stay. Solid: the others
-        move along, as the draws say they do. The second is what the data leave open.
+        Pale: one coefficient where the lowest and highest third of its draws lie, the others as
+        fitted. Solid: the median plan of those thirds of the draws, in which the others moved
+        along. The second is what the data leave open.
 
     Raises
     ------
@@ -431,8 +433,9 @@ def sensitivity_table(planner: Planner, *, flops: float, quantity: str = "params
     Returns
     -------
     DataFrame
-        Index coefficient; the plan's quantity where it is a standard deviation lower or higher:
-        ``alone_low``, ``alone_high``, ``together_low``, ``together_high``.
+        Index coefficient; the plan's quantity at the lowest and highest third of its draws, the
+        others as fitted (``alone_low``, ``alone_high``) or as drawn with it (``together_low``,
+        ``together_high``).
 
     Raises
     ------
@@ -459,40 +462,37 @@ def sensitivity_table(planner: Planner, *, flops: float, quantity: str = "params
             f"sensitivity: the plan has no '{quantity}'.{suggest(quantity, best)} It has "
             f"{tuple(best)}."
         )
-    names = law.family.coefficient_names
     bare = replace(planner, source=law, target=_target(planner), confidence=None, anchor=False)
     base = float(_best(bare, {"flops": flops})[quantity])
-    rows: dict[str, dict[str, float]] = {}
-    for i, name in enumerate(names):
-        row: dict[str, float] = {}
-        for kind, step in _steps(np.asarray(law.values, dtype=float), draws, i).items():
-            moved = replace(bare, source=law.family.with_coef(dict(zip(names, step, strict=True))))
-            plan = moved.for_budget(flops=flops)
-            to = float(plan.best[quantity]) if plan.feasible else np.nan
-            row[kind] = to / base * float(best[quantity])  # from where the planner's own plan is
-        rows[name] = row
+    shift = float(best[quantity]) / base  # from where the planner's own plan is
+
+    def planned(values: Array) -> float:
+        names = law.family.coefficient_names
+        moved = replace(bare, source=law.family.with_coef(dict(zip(names, values, strict=True))))
+        plan = moved.for_budget(flops=flops)
+        return shift * float(plan.best[quantity]) if plan.feasible else np.nan
+
+    some = np.asarray(draws[:: max(len(draws) // _PLANNED, 1)], dtype=float)
+    answers = np.array([planned(row) for row in some])
+    rows = {
+        name: _moved(planned, np.asarray(law.values, dtype=float), some, answers, i)
+        for i, name in enumerate(law.family.coefficient_names)
+    }
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("coefficient")
 
 
-def _steps(values: Array, draws: Array, i: int) -> dict[str, Array]:
-    """Coefficients with the i-th a standard deviation lower and higher, alone and together.
-
-    Positive coefficients move on a logarithmic scale, so that they stay positive.
-    """
-    positive = (values > 0) & (draws > 0).all(axis=0)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        at = np.where(positive, np.log(values), values)
-        z = np.where(positive, np.log(draws), draws)
-    covariance = np.atleast_2d(np.cov(z, rowvar=False))
-    size = float(np.sqrt(covariance[i, i]))
-    alone = np.zeros(len(values))
-    alone[i] = size
-    together = covariance[i] / size if size > 0 else alone
+def _moved(
+    planned: Callable[[Array], float], values: Array, draws: Array, answers: Array, i: int
+) -> dict[str, float]:
+    """Plans at the lowest and highest third of the draws of the i-th coefficient."""
+    order = np.argsort(draws[:, i], kind="stable")
+    third = max(len(order) // 3, 1)
     out = {}
-    for kind, step in (("alone", alone), ("together", together)):
-        for end, sign in (("low", -1.0), ("high", 1.0)):
-            moved = at + sign * step
-            out[f"{kind}_{end}"] = np.where(positive, np.exp(np.minimum(moved, 700.0)), moved)
+    for end, rows in (("low", order[:third]), ("high", order[-third:])):
+        alone = values.copy()
+        alone[i] = np.median(draws[rows, i])
+        out[f"alone_{end}"] = planned(alone)
+        out[f"together_{end}"] = float(np.nanmedian(answers[rows]))
     return out
 
 

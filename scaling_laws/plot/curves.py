@@ -114,10 +114,14 @@ def _draw_goal(ax: Axes, fit: Fit, plan: Plan, goal: float, name: str) -> None:
     if best > top:
         x = np.geomspace(float(measured(fit).column(name).max()), best, _POINTS)
         ax.plot(x, fit.law(**{name: x}), color=style.BLUE, lw=1.6, ls=style.BEYOND)
-    told = f"needs {best:.3g}"
+    told = f"needs {style.count(best)}"
     if plan.low and np.isfinite(plan.low[name]):
         low, high = float(plan.low[name]), float(plan.high[name])
-        told += f" ({low:.3g} to {high:.3g})" if np.isfinite(high) else f" ({low:.3g} or more)"
+        told += (
+            f" ({style.count(low)} to {style.count(high)})"
+            if np.isfinite(high)
+            else f" ({style.count(low)} or more)"
+        )
         ax.hlines(goal, low, min(high, 10 * best), color=colour, lw=2.4, alpha=0.7, zorder=4)
     ax.plot(best, goal, "D", color=colour, ms=5, mec="white", mew=0.6, zorder=5)
     style.headline(ax, told)
@@ -228,7 +232,7 @@ def runs(
     log = wide and style.is_log(columns[0], everything)
     style.set_axis(ax, "y", quantity(columns[0]).label, log=log)
     if len(parts) > 1:
-        style.legend(ax)
+        style.legend_above(ax, columns=3)
     return ax
 
 

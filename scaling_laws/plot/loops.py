@@ -131,12 +131,6 @@ def next_runs(chosen: NextRuns, *, ax: Axes | None = None) -> Axes:
     ax.plot(x, y, color=style.BLUE, lw=1.4, drawstyle="steps-post")
     ax.plot(x[1:], y[1:], "o", color=style.BLUE, mfc="white", mew=1.4, ms=5, label="after a run")
     ax.axhline(y[0], color=style.GREY, lw=0.9, ls=":", label="now")
-    for rank, cost, width in zip(table["rank"], x, y, strict=True):
-        if rank and len(table) <= 12:
-            ax.annotate(
-                str(rank), (cost, width), xytext=(0, 5), textcoords="offset points", ha="center",
-                fontsize=style.small_size(ax), color=style.INK,
-            )  # fmt: skip
     style.set_axis(ax, "x", f"cost of the runs so far [{chosen.cost_unit}]", log=False)
     style.set_axis(ax, "y", _width_label(chosen.target), log=False)
     ax.set_ylim(0.0, 1.12 * float(y.max()))

@@ -158,7 +158,7 @@ def _shrink(ax: Axes) -> None:
 
 def _plain(value: float, position: int | None = None) -> str:
     del position
-    if value and not 1e-3 <= abs(value) < 1e5:
+    if value and not 1e-3 <= abs(value) < 1e4:
         mantissa, exponent = f"{value:.2e}".split("e")
         mantissa = mantissa.rstrip("0").rstrip(".")
         factor = "" if mantissa == "1" else rf"{mantissa}\!\times\!"
@@ -254,14 +254,16 @@ def legend_above(ax: Axes, columns: int = 2) -> None:
     )
 
 
-def note(ax: Axes, text: str, at: tuple[float, float]) -> None:
+def note(
+    ax: Axes, text: str, at: tuple[float, float], offset: tuple[float, float] = (-2.0, 3.0)
+) -> None:
     """Write a few letters ending just above a point, with a halo that parts them from lines."""
     from matplotlib.patheffects import withStroke
 
     ax.annotate(
         text,
         at,
-        xytext=(-2, 3),
+        xytext=offset,
         textcoords="offset points",
         ha="right",
         va="bottom",
@@ -275,6 +277,18 @@ def note(ax: Axes, text: str, at: tuple[float, float]) -> None:
 def headline(ax: Axes, text: str) -> None:
     """Title in the size of the labels."""
     ax.set_title(text, fontsize=ax.xaxis.label.get_fontsize())
+
+
+def count(value: float) -> str:
+    """Write a number to three digits, without an exponent where it is short.
+
+    Examples
+    --------
+    >>> count(1098.0), count(0.02514), count(2.5e9)
+    ('1100', '0.0251', '2.5e+09')
+    """
+    rounded = float(f"{value:.3g}")
+    return f"{rounded:.0f}" if 1e3 <= abs(rounded) < 1e6 else f"{rounded:.3g}"
 
 
 def percent(level: float) -> str:

@@ -358,4 +358,4 @@ def _iso_ratio(
         return
     n = np.array([low, high])
     ax.plot(n, ratio * n, color=style.INK, lw=0.9, ls=":", zorder=2)
-    style.note(ax, f"{ratio:g} D/N", (high * 0.93, ratio * high * 0.8))
+    style.note(ax, f"D/N = {ratio:g}", (high, ratio * high), (-9.0, -8.0))

@@ -212,7 +212,7 @@ def parts(
     unit = {"log": "%", "logit": "logit"}.get(scale_of, quantity(source.target).unit or "-")
     style.set_axis(ax, "y", f"standard deviation [{unit}]", log=False)
     ax.set_ylim(bottom=0.0)
-    style.legend_above(ax, columns=3)
+    style.legend_above(ax)
     return ax
 
 
