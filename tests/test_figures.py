@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -163,15 +164,22 @@ def test_every_figure_draws_within_a_column_and_returns_its_axes(name, subjects)
 
 
 def compare_with_baseline(name: str, ax) -> None:
-    """Hold the picture, less its text, against the one on file: both blurred, by mean square."""
+    """Hold the picture, less its text, against the one on file: both blurred, by mean square
+    relative to its ink.
+
+    With WRITE_BASELINE=1 in the environment, put it on file first; look at it before committing.
+    """
     path = BASELINE / f"{name}.png"
     if not mpl.__version__.startswith(f"{MATPLOTLIB}."):
         return
     shown = picture(ax)
+    if os.environ.get("WRITE_BASELINE"):
+        plt.imsave(path, shown)
     on_file = plt.imread(path)[..., :3]
     assert shown.shape == on_file.shape
-    distance = np.sqrt(np.mean((blurred(shown) - blurred(on_file)) ** 2))
-    assert distance < 0.04, f"{name} is {distance:.3f} from {path.name}"
+    apart, ink = blurred(shown) - blurred(on_file), 1.0 - blurred(on_file)
+    distance = np.sqrt(np.mean(apart**2) / np.mean(ink**2))
+    assert distance < 0.1, f"{name} is {distance:.3f} from {path.name}"
 
 
 def picture(ax) -> np.ndarray:
@@ -200,11 +208,8 @@ def blurred(pixels: np.ndarray) -> np.ndarray:
     return pixels.reshape(rows, 8, columns, 8, 3).mean(axis=(1, 3))
 
 
-def write_baseline(name: str, ax) -> None:
-    plt.imsave(BASELINE / f"{name}.png", picture(ax))
-
-
-def test_a_wrong_picture_is_told_from_the_one_on_file(subjects):
+def test_a_wrong_picture_is_told_from_the_one_on_file(subjects, monkeypatch):
+    monkeypatch.delenv("WRITE_BASELINE", raising=False)
     if not mpl.__version__.startswith(f"{MATPLOTLIB}."):
         pytest.skip(f"baseline images are of matplotlib {MATPLOTLIB}")
     ax = sl.plot.residuals(subjects.fit, x="params", ax=detached_axes(3.3, 2.6))
@@ -212,7 +217,7 @@ def test_a_wrong_picture_is_told_from_the_one_on_file(subjects):
         compare_with_baseline("residuals", ax)
 
 
-# --- the numbers are those of the objects ----------------------------------------------------------
+# --- the numbers are those of the objects -------------------------------------------------------
 
 
 def test_isoflop_parabolas_pass_through_the_minima_and_the_runs(subjects):
@@ -277,7 +282,7 @@ def test_noise_of_repeats_is_that_which_was_simulated(subjects):
     fit = sl.fit({"samples": n, "loss": y}, "power_with_floor", inputs=("samples",), draws=0)
     table = sl.plot.noise_table(fit, x="samples")
     assert table.runs.tolist() == [200] * 4
-    assert ((table.low < 2.0) & (2.0 < table.high)).sum() >= 3
+    assert ((table.low < 2.0) & (table.high > 2.0)).sum() >= 3
     np.testing.assert_allclose(table.assumed, 2.0, rtol=0.1)
 
 
@@ -308,7 +313,6 @@ def test_fresh_tokens_are_never_worse_than_repeated(subjects):
 def test_a_page_has_six_figures_for_a_law_of_two_inputs(subjects):
     figure = sl.plot.page(subjects.fit)
     assert len([ax for ax in figure.axes if ax.get_subplotspec() and ax.has_data()]) >= 5
-    assert figure.number if hasattr(figure, "number") else True
     assert len(sl.plot.page(subjects.single).axes) >= 5
 
 

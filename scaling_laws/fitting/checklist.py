@@ -73,7 +73,7 @@ def checklist(
     options = fit.fitter
     robust = "least squares" if not np.isfinite(fit.delta) else f"Huber, turning at {fit.delta:.3g}"
     validated = [] if backtest is None else [_backtested(backtest)]
-    validated += [] if held_out is None else [str(held_out)]
+    validated += [] if held_out is None else [str(held_out).replace("|error|", "absolute error")]
     law_error = "with" if options.law_error else "without"
     draws = f"{100 * level:g} %, from {len(fit.draws)} bootstrap draws of whole runs"
     rows = [

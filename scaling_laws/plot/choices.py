@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from scaling_laws.planning.factors import Factors
 
-_POINTS = 41
+_POINTS = 25
 _AROUND = 8.0  # times the best size, to either side
 _MOST = 200.0  # per cent of overhead shown
 _BUDGETS = 9
@@ -248,7 +248,7 @@ def marginal_table(
     """
     if params is None:
         best = float(_best(planner, {"flops": flops})["params"])
-        params = np.geomspace(best / _AROUND, best * _AROUND, _POINTS // 2)
+        params = np.geomspace(best / _AROUND, best * _AROUND, _POINTS)
     sizes = np.atleast_1d(np.asarray(params, dtype=float))
     plan = planner.for_params(sizes, flops=flops)
     parts = []
