@@ -98,9 +98,7 @@ def plan(ax, planner, largest) -> None:
             ha="center",
             color=INK,
         )
-    ax.set_title(
-        "what to train at 10x and 100x the compute, with 90 % intervals", fontsize=10, color=INK
-    )
+    ax.set_title("what to train at 10x and 100x the compute", fontsize=10, color=INK)
     for axis in (ax.xaxis, ax.yaxis):
         axis.label.set_fontsize(10)
     ax.tick_params(labelsize=10)

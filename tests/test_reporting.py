@@ -16,7 +16,8 @@ from scaling_laws.fitting.held_out import HeldOut, predict_held_out
 FILES = {
     "report.md", "coefficients.csv", "predictions.csv", "held_out.csv", "backtest.csv", "plan.csv",
     "parts.csv",
-    "page.png", "fit.png", "contour.png", "frontier.png", "residuals.png", "held_out.png", "backtest.png",
+    "page.png", "fit.png", "contour.png", "frontier.png", "residuals.png", "held_out.png",
+    "backtest.png",
 }  # fmt: skip
 
 

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
     from scaling_laws.planning.factors import Factors
 
-_POINTS = 25
-_AROUND = 8.0  # times the best size, to either side
+_POINTS = 33
+_AROUND = 6.0  # times the best size, to either side
 _MOST = 200.0  # per cent of overhead shown
 _BUDGETS = 9
 _PLANNED = 150  # draws that plan for themselves
@@ -48,7 +48,7 @@ def trade_off(
     quantity : str, default "params"
         What is held.
     values : array_like, optional
-        Where. Default: to eight times the best, either side.
+        Where. Default: to six times the best, either side.
     what : {"overhead", "excess"}
         How much more compute reaches the same target, in percent; or how much worse the target is
         for the same compute, which has an interval with a fit.
@@ -178,7 +178,7 @@ def marginal(
     flops : float
         Budget [FLOP].
     params : array_like, optional
-        Model sizes [count]. Default: to eight times the best, either side.
+        Model sizes [count]. Default: to six times the best, either side.
     ax : Axes, optional
         Where to draw; default a new figure.
 

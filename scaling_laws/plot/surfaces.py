@@ -352,10 +352,11 @@ def _iso_flop(
 def _iso_ratio(
     ax: Axes, ratio: float, size: tuple[float, float], tokens: tuple[float, float]
 ) -> None:
-    """Draw one line of constant tokens per parameter, labelled at its upper end."""
+    """Draw one line of constant tokens per parameter, labelled near its upper end."""
     low, high = max(size[0], tokens[0] / ratio), min(size[1], tokens[1] / ratio)
     if not low < high:
         return
     n = np.array([low, high])
     ax.plot(n, ratio * n, color=style.INK, lw=0.9, ls=":", zorder=2)
-    style.note(ax, f"D/N = {ratio:g}", (high, ratio * high), (-9.0, -8.0))
+    at = high**0.65 * low**0.35
+    style.note(ax, f"D/N = {ratio:g}", (at, ratio * at), (-3.0, 0.0))
