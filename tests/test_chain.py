@@ -247,8 +247,8 @@ class TestLinks:
         law = sl.get_law("loss_to_error").with_coef({"chance": 0.85, "k": 2.1, "gamma": 0.76})
         np.testing.assert_allclose(law(task_loss=loss), 0.85 - 2.1 * np.exp(loss) ** -0.76)
 
-    def test_log_logistic_keeps_its_levels(self):
-        family = sl.get_law("log_logistic")
+    def test_log_sigmoid_keeps_its_levels(self):
+        family = sl.get_law("log_sigmoid")
         law = family.with_coef({"a": 0.25, "c": 0.05, "middle": 0.8, "k": 40.0})
         assert law(task_loss=5.0) == pytest.approx(1 + 0.25 * np.log(0.05))
         assert law(task_loss=0.01) == pytest.approx(1 + 0.25 * np.log(1.05))

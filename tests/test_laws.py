@@ -96,7 +96,7 @@ FORMULAS: dict[str, Callable[..., Any]] = {
         a + b * x ** (-c0) * (1 + (x / d) ** (1 / f)) ** (-c1 * f)
     ),
     "logistic": lambda L, b, top, mid, k: (top - b) / (1 + np.exp(k * (L - mid))) + b,
-    "log_logistic": lambda L, a, c, mid, k: 1 + a * np.log(c + 1 - 1 / (1 + np.exp(k * (mid - L)))),
+    "log_sigmoid": lambda L, a, c, mid, k: 1 + a * np.log(c + 1 - 1 / (1 + np.exp(k * (mid - L)))),
     "loss_to_error": lambda L, eps, k, g: eps - k * np.exp(-g * L),
     "logistic_joint": lambda N, D, b, top, c, A, a, B, be: (
         (top - b) / (1 + np.exp(A * N ** (-a) + B * D ** (-be) - c)) + b

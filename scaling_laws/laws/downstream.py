@@ -46,13 +46,13 @@ logistic = LawFamily(
 )
 
 
-def _log_logistic(x: Any, a: Any, c: Any, middle: Any, k: Any) -> Any:
+def _log_sigmoid(x: Any, a: Any, c: Any, middle: Any, k: Any) -> Any:
     return 1.0 + a * np.log(c + elementary.logistic(k * (middle - x)))
 
 
-log_logistic = LawFamily(
-    name="log_logistic",
-    function=_log_logistic,
+log_sigmoid = LawFamily(
+    name="log_sigmoid",
+    function=_log_sigmoid,
     inputs=("task_loss",),
     coefficients=(
         shape("a", (0.05, 1.0), meaning="drop for each e-fold of the logistic term"),
@@ -88,7 +88,7 @@ loss_to_error = LawFamily(
     formula=r"y = chance - k\, e^{-\gamma x}",
     reference="Gadre et al. 2024, arXiv:2403.08540, eq. 5",
     example={"chance": 0.83, "k": 0.7, "gamma": 0.9},
-    aliases=("error_from_loss", "gadre"),
+    aliases=("error_from_loss",),
     rescale=_loss_to_error_rescale,
 )
 
@@ -130,4 +130,4 @@ logistic_joint = LawFamily(
     rescale=_logistic_joint_rescale,
 )  # fmt: skip
 
-FAMILIES = (logistic, log_logistic, loss_to_error, logistic_joint)
+FAMILIES = (logistic, log_sigmoid, loss_to_error, logistic_joint)
