@@ -3,7 +3,7 @@
 #
 # Small subsets and narrow networks are measured, laws of samples and width are weighed, a width is
 # planned for eight times the largest subset, and the network is trained at the plan. Runs on a
-# laptop in a few minutes (`SCALING_LAWS_SHORT=1`: fewer folds and widths; `SCALING_LAWS_SEED=1`:
+# laptop in half a minute (`SCALING_LAWS_SHORT=1`: fewer folds and widths; `SCALING_LAWS_SEED=1`:
 # another draw of everything). Needs scikit-learn, which brings the images.
 
 # %%

@@ -52,9 +52,10 @@ print(f"{len(text)} bytes to train on, {len(held_out)} held out")
 # %% [markdown]
 # ## The model
 #
-# Parameters are those of the hidden and the output layer. Every run has its own full schedule; steps
-# and batch both grow as the square root of the tokens. Learning rates of a third to three times
-# these were tried at five sizes: these are within 0.02 nats of the best at each.
+# Parameters are those of the hidden and the output layer. Every run has its own full schedule, and
+# steps and batch both grow as the square root of the tokens. In a trial of 0.13 to 3.3 times the
+# learning rates below, at widths of 8 to 128 and 50,000 to 800,000 tokens, the best lay between 0.5
+# and 1.3 times.
 
 
 # %%

@@ -2,10 +2,10 @@
 # # Source lines: how many labelled lines does a text classifier need?
 #
 # Which module of the standard library does a line come from? A linear classifier of words is
-# trained on up to 8,000 lines; laws are weighed, a plan is made for the accuracy that eight times as
-# many should reach, and the classifier is trained at the plan. Runs on a laptop in a minute
-# (`SCALING_LAWS_SHORT=1`: fewer lines and folds; `SCALING_LAWS_SEED=1`: another draw of everything).
-# Needs scikit-learn; the text comes with Python, so the numbers differ a little with its version.
+# trained on up to 8,000 lines; laws are weighed, a plan is made for the accuracy that eight times
+# as many should reach, and the classifier is trained at the plan. Runs on a laptop in two minutes
+# (`SCALING_LAWS_SHORT=1`: fewer lines and folds; `SCALING_LAWS_SEED=1`: another draw). Needs
+# scikit-learn; the text comes with Python, so the numbers differ a little with its version.
 
 # %%
 import os
