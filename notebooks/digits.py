@@ -17,7 +17,7 @@ from sklearn.neural_network import MLPClassifier
 import scaling_laws as sl
 
 SHORT = bool(os.environ.get("SCALING_LAWS_SHORT"))
-LOG = os.environ.get("SCALING_LAWS_LOG")  # a file: called again, only what is missing is done
+LOG = os.environ.get("SCALING_LAWS_LOG")  # one a mode: what it holds is not done again
 SEED = int(os.environ.get("SCALING_LAWS_SEED", "0"))
 warnings.simplefilter("ignore", ConvergenceWarning)  # at most so many iterations, on purpose
 

@@ -4,8 +4,8 @@
 # Users are functions of Python source code, items the methods they call: given all but one of the
 # methods that a function calls, which is the one left out? Factors are found by alternating least
 # squares (Hu, Koren & Volinsky 2008, "Collaborative filtering for implicit feedback datasets") on
-# up to 15,000 interactions; laws of interactions and factors are weighed, the best number of factors
-# for eight times as many is planned, and trained. Runs on a laptop in a minute or two
+# up to 15,000 interactions; laws of interactions and factors are weighed, the best number of
+# factors for eight times as many is planned, and trained. Runs on a laptop in a minute or two
 # (`SCALING_LAWS_SHORT=1`: less; `SCALING_LAWS_SEED=1`: another draw of everything). The text comes
 # with Python and what this library rests on, so the numbers differ a little with their versions.
 
@@ -22,7 +22,7 @@ from scipy import sparse
 import scaling_laws as sl
 
 SHORT = bool(os.environ.get("SCALING_LAWS_SHORT"))
-LOG = os.environ.get("SCALING_LAWS_LOG")  # a file: called again, only what is missing is done
+LOG = os.environ.get("SCALING_LAWS_LOG")  # one a mode: what it holds is not done again
 SEED = int(os.environ.get("SCALING_LAWS_SEED", "0"))
 PACKAGES = () if SHORT else ("numpy", "scipy", "pandas", "matplotlib", "joblib", "lmfit")
 HELD_OUT = 1000 if SHORT else 3000  # functions
@@ -30,8 +30,8 @@ HELD_OUT = 1000 if SHORT else 3000  # functions
 # %% [markdown]
 # ## The matrix
 #
-# Names called as methods, `.name(`, by function. Functions that call the same set count once; methods
-# that few functions call, and functions that call few, are left out.
+# Names called as methods, `.name(`, by function. Functions that call the same set count once;
+# methods that few functions call, and functions that call few, are left out.
 
 # %%
 FUNCTION = re.compile(r"^(?=[ ]{0,8}(?:async )?def )", re.MULTILINE)
@@ -60,10 +60,10 @@ print(f"{len(users)} functions, {items} methods, {sum(map(len, users))} interact
 # %% [markdown]
 # ## The model, and how it is scored
 #
-# Held-out functions are not trained on. Each shows all of its methods but one; its factors are those
-# that fit them best, and the one left out is ranked among all that were not shown. `recall` is the
-# share within the first ten. What is ranked does not depend on how much was trained on, so the curve
-# over interactions is one of learning alone.
+# Held-out functions are not trained on. Each shows all of its methods but one; its factors are
+# those that fit them best, and the one left out is ranked among all that were not shown. `recall`
+# is the share within the first ten. What is ranked does not depend on how much was trained on, so
+# the curve over interactions is one of learning alone.
 
 # %%
 CONFIDENCE = 20.0  # extra weight of a method that is called, over one that is not

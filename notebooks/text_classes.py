@@ -19,7 +19,7 @@ from sklearn.svm import LinearSVC
 import scaling_laws as sl
 
 SHORT = bool(os.environ.get("SCALING_LAWS_SHORT"))
-LOG = os.environ.get("SCALING_LAWS_LOG")  # a file: called again, only what is missing is done
+LOG = os.environ.get("SCALING_LAWS_LOG")  # one a mode: what it holds is not done again
 SEED = int(os.environ.get("SCALING_LAWS_SEED", "0"))
 
 
