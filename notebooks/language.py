@@ -181,7 +181,7 @@ print(plan)
 # %% [markdown]
 # ## Retrain at the plan, and compare
 #
-# Over several seeds the model comes out better than predicted, and most of the intervals miss it:
+# Over several seeds the model comes out better than predicted, and half of the intervals miss it:
 # the selection leans on coefficients that are typical of larger models, whose losses level off, and
 # no floor is in sight here. Before trusting a plan, measure a run half way to it.
 
