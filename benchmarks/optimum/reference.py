@@ -26,7 +26,7 @@ import scaling_laws as sl
 
 HERE = Path(__file__).resolve().parent
 DATA = HERE.parents[2] / "shared" / "data"
-STORED, RESULTS = HERE / "reference.json", HERE / "results.json"
+STORED, RESULTS = HERE / "reference.jsonl", HERE / "results.json"
 STARTS, MOST_ROWS, MOST_CALLS = 200, 300, 200
 WORSE, OF_TOTAL = 1e-6, 1e-9  # relative to the reference; of the total sum of squares
 ANY_INPUTS = ("product", "product_with_floor", "additive_power", "translog", "log_linear")
@@ -99,11 +99,11 @@ def data_sets():
     vocabulary = read("scalebench_vocab")
     vocabulary["loss"] = vocabulary.loss_unigram_normalized + 6.0  # relative to a unigram model
     yield _set("scalebench_vocab (loss + 6)", vocabulary, words)
-    yield from groups("scalebench_sft", read("scalebench_sft"), "group", same("samples"), 4)
+    yield from groups("scalebench_sft", read("scalebench_sft"), "group", same("samples"), 2)
     questions = read("scalebench_easy_question")
     questions["loss"] = -questions.neg_brier
     flops = {"flops": "flops_1e21"}
-    yield from groups("scalebench_easy_question", questions, "group", flops, 4)
+    yield from groups("scalebench_easy_question", questions, "group", flops, 3)
     taught = same("params", "tokens", "teacher_loss")
     yield _set("scalebench_distillation", read("scalebench_distillation"), taught)
     latents = {"params": "latents", "active": "active_latents"}
@@ -114,7 +114,7 @@ def data_sets():
     curves = read("lcdb_curves")
     curves["curve"] = curves.dataset.astype(str) + "/" + curves.openml_id.astype(str)
     curves["curve"] += "/" + curves.learner
-    yield from groups("lcdb", curves, "curve", {"samples": "train_size"}, 12, "error_mean")
+    yield from groups("lcdb", curves, "curve", {"samples": "train_size"}, 8, "error_mean")
     yield from groups("nmt", read("nmt"), "model", {"samples": "examples"}, 5)
 
 
@@ -243,9 +243,13 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--search", action="store_true", help="search what is not stored yet")
     parser.add_argument("--minutes", type=float, default=1e9, help="of searching at most")
+    parser.add_argument("--share", type=int, nargs=2, default=(0, 1), help="this one, of so many")
     asked = parser.parse_args()
-    stored = json.loads(STORED.read_text()) if STORED.exists() else {}
-    begun, rows = time.perf_counter(), []
+    rows, stored = [], {}
+    if STORED.exists():
+        lines = [json.loads(line) for line in STORED.read_text().splitlines()]
+        stored = {line.pop("pair"): line for line in lines}
+    begun = time.perf_counter()
     warnings.simplefilter("error", RuntimeWarning)
     for data in data_sets():
         y = np.log(data.table.loss.to_numpy())
@@ -253,10 +257,13 @@ def main():
         for family in laws_for(data):
             key = f"{data.name} | {family.name}"
             late = time.perf_counter() - begun > 60 * asked.minutes
-            if asked.search and key not in stored and not late:
-                stored[key] = search(family, data, crc32(key.encode()))
-                STORED.write_text(json.dumps(stored, indent=0, sort_keys=True) + "\n")
-            if key not in stored:
+            seed = crc32(key.encode())
+            mine = seed % asked.share[1] == asked.share[0]
+            if asked.search and key not in stored and mine and not late:
+                stored[key] = search(family, data, seed)
+                with STORED.open("a") as file:
+                    file.write(json.dumps({"pair": key} | stored[key]) + "\n")
+            if asked.search or key not in stored:
                 continue
             row = {"set": data.name, "law": family.name, "rows": len(data.table)}
             try:
@@ -271,6 +278,8 @@ def main():
             rows.append(row | {"reached": stored[key]["reached"]})
             if row["worse"] or row["excess"] < -1e-4:
                 print(f"{key}: ours {value:.9g}, reference {best:.9g} ({row['excess']:+.2e})")
+    if asked.search:
+        return
     table = pd.DataFrame(rows)
     RESULTS.write_text(json.dumps(rows, indent=0) + "\n")
     ratio = (table.reference_seconds / table.seconds).median()
