@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from scaling_laws.data.frozen import Frozen
 from scaling_laws.data.statuses import FINISHED, NO_STATUS, UNFINISHED, status_word
+from scaling_laws.data.tables import columns_of, frame_of
 from scaling_laws.errors import DataError, Note, suggest
 from scaling_laws.laws.family import LawFamily, input_domain
 from scaling_laws.quantities import (
@@ -33,7 +35,7 @@ _COLLINEAR = 0.9999  # correlation of two inputs (in logs where positive)
 
 
 @dataclass(frozen=True, eq=False)
-class Runs:
+class Runs(Frozen):
     """Checked rows of a table, in an order that does not depend on the table's.
 
     Parameters
@@ -133,7 +135,8 @@ class Runs:
         columns[self.target] = self.y
         columns["weight"] = self.weights
         columns["cluster"] = self.clusters
-        return pd.DataFrame(columns, index=pd.Index(list(self.index), name="row"))
+        labels = pd.Index(list(self.index), name="row", tupleize_cols=False)
+        return pd.DataFrame(columns, index=labels)
 
 
 def check_runs(
@@ -185,8 +188,8 @@ def check_runs(
     """
     import pandas as pd
 
-    frame = _to_frame(table)
-    columns = dict(columns or {})
+    frame = frame_of(table)
+    columns = columns_of(columns)
     _check_columns(frame, family, target, columns)
     notes: list[Note] = []
     frame, keep_status = _drop_unfinished(frame, columns, notes)
@@ -214,6 +217,8 @@ def check_runs(
             )
         )
     index = frame.index[~missing]
+    if not len(index):
+        raise DataError("no usable row is left in the table. Check its columns for missing values.")
     data = {n: v[~missing] for n, v in data.items()}
     _check_domains(data, family, target, index, positive_target)
     weight = check_values("weights", w[~missing], "real", rows=list(index))
@@ -340,29 +345,6 @@ def mix_bits(z: NDArray[np.uint64]) -> NDArray[np.uint64]:
         z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
         z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
         return z ^ (z >> np.uint64(31))
-
-
-def _to_frame(table: Any) -> pd.DataFrame:
-    import pandas as pd
-
-    if isinstance(table, pd.DataFrame):
-        frame = table
-    elif isinstance(table, str) or hasattr(table, "__fspath__"):
-        raise DataError(
-            f"runs must be a table, got the path {str(table)!r}. Read it first, with "
-            "read_runs or pandas.read_csv."
-        )
-    else:
-        try:
-            frame = pd.DataFrame(table)
-        except (ValueError, TypeError) as error:
-            raise DataError(
-                f"runs must be a DataFrame, a mapping of columns or a list of mappings, got "
-                f"{type(table).__name__}: {error}."
-            ) from None
-    if not len(frame):
-        raise DataError("the table of runs is empty. Give at least one row per coefficient.")
-    return frame
 
 
 def _check_columns(

@@ -142,6 +142,11 @@ class _Study:
 
 
 def _study(fit: Fit) -> _Study:
+    if not hasattr(fit, "residuals"):
+        raise DataError(
+            f"diagnose takes a fit of one law or of groups, got {type(fit).__name__}. Of a "
+            "selection, diagnose selection.best."
+        )
     if any(n.code == "shared_coefficients" for n in fit.notes):
         raise DataError(
             "this group shares coefficients with others: diagnose the grouped fit that it came "

@@ -353,7 +353,9 @@ def raw_covariance(solved: Solved, clusters: NDArray[np.uint64], prior_sd: Array
         columns.append((above - below) / (2 * step))
     jacobian = np.stack(columns, axis=1)
     lost = np.isnan(np.diag(inner))
-    cov: Array = jacobian @ np.where(np.isnan(inner), 0.0, inner) @ jacobian.T
+    with np.errstate(over="ignore", invalid="ignore"):  # coefficients whose variance has no float
+        cov: Array = jacobian @ np.where(np.isnan(inner), 0.0, inner) @ jacobian.T
+    cov[~np.isfinite(cov)] = np.nan
     undefined = (np.abs(jacobian[:, lost]) > 0).any(axis=1)
     cov[undefined, :] = np.nan
     cov[:, undefined] = np.nan

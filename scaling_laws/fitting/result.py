@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from scaling_laws.data.frozen import Frozen
 from scaling_laws.data.runs import Runs
-from scaling_laws.errors import DataError, Note
+from scaling_laws.errors import DataError, Note, ScalingLawError
 from scaling_laws.fitting import text
 from scaling_laws.fitting.predicting import Predicts
 from scaling_laws.inference.interval import Predictive, check_level
@@ -36,7 +37,7 @@ _ROWS_KEPT = 100_000
 
 
 @dataclass(frozen=True, eq=False)
-class Fit(Predicts):
+class Fit(Predicts, Frozen):
     """A fitted law. Frozen; made by `scaling_laws.fit` and `scaling_laws.load`.
 
     Parameters
@@ -358,7 +359,7 @@ def load(
     file = Path(path)
     not_a_fit = f"{file.name} is not a saved fit. Write one with fit.save(path)."
     try:
-        data = json.loads(file.read_text(encoding="utf-8"))
+        data = json.loads(file.read_text(encoding="utf-8"), parse_constant=_refuse)
     except FileNotFoundError:
         raise DataError(f"there is no file {file.name} in {file.parent}.") from None
     except (OSError, ValueError):
@@ -372,7 +373,9 @@ def load(
         )
     try:
         return _restored(data)
-    except (KeyError, TypeError, IndexError) as error:
+    except ScalingLawError:
+        raise
+    except (KeyError, TypeError, IndexError, ValueError, OverflowError, AttributeError) as error:
         raise DataError(f"{file.name} is damaged ({type(error).__name__}: {error}).") from None
 
 
@@ -408,6 +411,7 @@ def fit_from_dict(data: Mapping[str, Any]) -> Fit:
         law_error=law_error_from_dict(p.get("law_error")),
         trend=None if p.get("trend") is None else NoiseTrend(**p["trend"]),  # new in format 2
     )
+    check_draws(predictive)
     return Fit(
         law=law,
         target=data["target"],
@@ -425,6 +429,24 @@ def fit_from_dict(data: Mapping[str, Any]) -> Fit:
         starts_agreeing=int(data["starts"][0]),
         notes=tuple(Note(**n) for n in data["notes"]),
     )
+
+
+def check_draws(predictive: Predictive) -> None:
+    """Refuse draws of a file that do not belong together.
+
+    Raises
+    ------
+    ValueError
+        They do not.
+    """
+    spread = predictive.spread
+    parts = [predictive.z_law, predictive.z_run]
+    parts += [] if spread is None else [*spread.z.values(), spread.factor]
+    if any(part.shape != (len(predictive.coef),) for part in parts):
+        raise ValueError("the draws differ in number")
+    numbers = [predictive.values, predictive.coef, *parts]
+    if any(np.isnan(n).any() for n in numbers) or predictive.noise < 0:
+        raise ValueError("a draw is not a number")
 
 
 def options_from_dict(data: Mapping[str, Any]) -> dict[str, Any]:
@@ -464,9 +486,16 @@ def plain(value: Any) -> Any:
     return value
 
 
+def _refuse(constant: str) -> float:
+    raise ValueError(f"{constant} is no JSON")
+
+
 def array_of(values: Any) -> Array:
     """Floats of a JSON list; None becomes NaN."""
-    return np.array(values, dtype=object).astype(float)
+    array = np.array(values, dtype=object).astype(float)
+    if np.isinf(array).any():
+        raise ValueError("a number is too large for a float")
+    return array
 
 
 def runs_to_dict(runs: Runs) -> dict[str, Any]:

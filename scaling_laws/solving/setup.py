@@ -48,8 +48,7 @@ class Settings:
         if self.robust is not None and not isinstance(self.robust, Huber):
             raise DataError(f"robust must be a Huber or None, got {self.robust!r}.")
         self._check_numbers()
-        number = isinstance(self.focus, int | float) and not isinstance(self.focus, bool)
-        if not (number and np.isfinite(self.focus) and self.focus >= 0):
+        if not (_factor(self.focus) and self.focus >= 0):
             raise DataError(f"focus must be a finite number >= 0, got {self.focus!r}.")
 
     def _check_numbers(self) -> None:
@@ -62,13 +61,16 @@ class Settings:
                 numbers = [value] if count == 1 else value
                 try:
                     ok = len(numbers) == count and not np.isnan([float(v) for v in numbers]).any()
-                except (TypeError, ValueError):
+                except (TypeError, ValueError, OverflowError):
                     ok = False
                 if not ok:
                     wanted = "a number" if count == 1 else "a pair of numbers"
                     raise DataError(f"{option} of '{name}' must be {wanted}, got {value!r}.")
+        if not isinstance(self.ties, Mapping):
+            raise DataError(f"ties must map coefficients to others, got {self.ties!r}.")
         for name, tie in self.ties.items():
-            if not isinstance(tie, str) and (isinstance(tie, int | float) or len(tie) != 2):
+            pair = isinstance(tie, tuple | list) and len(tie) == 2
+            if not isinstance(tie, str) and not (pair and _factor(tie[1])):
                 raise DataError(f"ties of '{name}' must be a name or (name, factor), got {tie!r}.")
 
     def check(
@@ -358,9 +360,9 @@ class Prepared:
         full = self.problem.full(free)
         if self.solved_as_other and self.family.from_solved is not None:
             names = self.family.coefficient_names
-            coef = self.family.from_solved(
-                dict(zip(self.problem.family.coefficient_names, full.T, strict=True))
-            )
+            solved = dict(zip(self.problem.family.coefficient_names, full.T, strict=True))
+            with np.errstate(over="ignore"):  # scales of exponents near 0 have no float
+                coef = self.family.from_solved(solved)
             full = np.stack([coef[n] for n in names], axis=1)
         return _rescaled(self.family, full, 1.0 / self.factors)
 
@@ -400,6 +402,12 @@ def check_draw_options(draws: int, workers: int, seed: int) -> None:
             raise DataError(f"{name} must be an integer >= {least}, got {value!r}.")
     if isinstance(seed, bool) or not isinstance(seed, int | np.integer):
         raise DataError(f"seed must be an integer, got {seed!r}.")
+
+
+def _factor(value: Any) -> bool:
+    """Whether a value is a finite number."""
+    known = isinstance(value, int | float | np.number) and not isinstance(value, bool)
+    return known and abs(value) <= np.finfo(float).max
 
 
 def easier_form(family: LawFamily) -> LawFamily | None:
