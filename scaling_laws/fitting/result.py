@@ -507,9 +507,28 @@ def runs_to_dict(runs: Runs) -> dict[str, Any]:
         "y": plain(runs.y),
         "weights": plain(runs.weights),
         "clusters": [int(c) for c in runs.clusters],
-        "index": [i if isinstance(i, int | str) else str(i) for i in plain(list(runs.index))],
+        "index": [_label(i) for i in runs.index],
         "flops": None if runs.flops is None else plain(runs.flops),
     }
+
+
+def _label(label: Any) -> Any:
+    """JSON-ready label of a row: text and numbers as they are, tuples in full, else its text."""
+    label = label.item() if isinstance(label, np.generic) else label
+    if isinstance(label, tuple):
+        return {"tuple": [_label(part) for part in label]}
+    if isinstance(label, float) and not np.isfinite(label):
+        return {"float": str(label)}
+    return label if isinstance(label, int | float | str) else str(label)
+
+
+def _label_of(saved: Any) -> Any:
+    """Restore a label from `_label`."""
+    if not isinstance(saved, Mapping):
+        return saved
+    if "tuple" in saved:
+        return tuple(map(_label_of, saved["tuple"]))
+    return float(saved["float"])
 
 
 def runs_from_dict(data: Mapping[str, Any]) -> Runs:
@@ -521,7 +540,7 @@ def runs_from_dict(data: Mapping[str, Any]) -> Runs:
         y=array_of(data["y"]),
         weights=array_of(data["weights"]),
         clusters=np.array(data["clusters"], dtype=np.uint64),
-        index=tuple(data["index"]),
+        index=tuple(map(_label_of, data["index"])),
         flops=None if data["flops"] is None else array_of(data["flops"]),
         notes=(),
     )
