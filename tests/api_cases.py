@@ -22,6 +22,7 @@ import scaling_laws as sl
 from scaling_laws.errors import ScalingLawError
 
 _TRUTH = sl.published.BESIROGLU_2024
+_NODE = sl.get_accelerator("H100-SXM", count=8, price_per_hour=2.0)
 _HOSTILE_NUMBERS: tuple[Any, ...] = (
     float("nan"), float("inf"), float("-inf"), 0, -0.0, -1, -1e9, 1e308, 5e-324, 10**30, 2**63,
     10**400, True, None, "1e9", "x", "", [], [1e9], (1e9, 2e9), [1e9, float("nan")], [[1e9]],
@@ -75,6 +76,14 @@ def good_table(rng: random.Random) -> pd.DataFrame:
     if rng.random() < 0.1:
         table["seed"] = range(len(table))
     return table
+
+
+def good_table_of(sizes: int) -> pd.DataFrame:
+    """A grid of exact runs."""
+    params = np.geomspace(1e7, 1e10, sizes)
+    return pd.DataFrame(
+        {"params": params, "tokens": 1e10, "loss": _TRUTH(params=params, tokens=1e10)}
+    )
 
 
 def damage(rng: random.Random, table: pd.DataFrame) -> Any:
@@ -201,7 +210,7 @@ class World:
     def fit(self, rng: random.Random) -> Any:
         """A fit or a selection, made now if there is none."""
         if not self.fits:
-            runs = good_table(random.Random(5))
+            runs = good_table_of(6)
             self.fits.append(sl.fit(runs, "power", inputs=["params"], draws=5))
         return rng.choice(self.fits[-6:])
 
@@ -344,7 +353,9 @@ def planner_options(rng: random.Random) -> dict[str, Any]:
     """Options of a planner."""
     more: dict[str, Any] = {
         "cost": lambda: rng.choice(["6ND", "x", sl.LifetimeCost(served_tokens=1e12), None, 6.0]),
-        "hardware": lambda: hostile(rng, sl.get_accelerator("H100", count=8, price_per_hour=2.0)),
+        "hardware": lambda: hostile(
+            rng, sl.get_accelerator("H100-SXM", count=8, price_per_hour=2.0)
+        ),
         "limits": lambda: {
             rng.choice(["params", "tokens", "flops", "seconds", "x", "epochs"]): hostile(
                 rng, rng.choice([1e9, (1e8, None), (None, 1e11), (2e9, 1e9)]), 0.3
@@ -503,7 +514,7 @@ def call_machine(rng: random.Random, world: World) -> str:
         sl.isoflop_grid(amount(rng, 1e18, 1e22), sizes_per_budget=hostile(rng, 5))
     else:
         sl.get_accelerator(
-            hostile(rng, "H100"), count=hostile(rng, 8), utilization=hostile(rng, 0.4)
+            hostile(rng, "H100-SXM"), count=hostile(rng, 8), utilization=hostile(rng, 0.4)
         )
     return "machine"
 
