@@ -32,6 +32,7 @@ _RUN_COLUMNS = ("run", "run_id")
 _CHECKPOINT_COLUMNS = ("checkpoint", "step", "global_step")
 _PROGRESS = frozenset({"tokens", "flops", "samples", "steps", "epochs"})  # grow within a run
 _COLLINEAR = 0.9999  # correlation of two inputs (in logs where positive)
+_HUGE = 1e150  # weights beyond are scaled: their squares have no float
 
 
 @dataclass(frozen=True, eq=False)
@@ -222,12 +223,13 @@ def check_runs(
     data = {n: v[~missing] for n, v in data.items()}
     _check_domains(data, family, target, index, positive_target)
     weight = check_values("weights", w[~missing], "real", rows=list(index))
-    if (weight < 0).any() or not weight.sum() > 0:
+    if (weight < 0).any() or not weight.max() > 0:
         row = list(index)[int(np.argmin(weight))]
         raise DataError(
             f"weights must not be negative and not all zero: row {row} has {weight.min()}. "
             "Correct the weights."
         )
+    weight = weight / weight.max() if weight.max() > _HUGE else weight
     flops = _flops(frame, columns, data, ~missing)
     content = hash_rows([*data.values()])
     clusters = content if labels is None else hash_labels(labels[~missing])

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from scaling_laws.data.runs import Runs, hash_rows
-from scaling_laws.errors import DataError, Note, suggest
+from scaling_laws.errors import DataError, FitError, Note, suggest
 from scaling_laws.fitting.doubts import identification_notes, outlying_notes
 from scaling_laws.fitting.notes import solution_notes, usable_clusters
 from scaling_laws.fitting.result import Fit
@@ -217,6 +217,12 @@ class Fitter(Settings):
             starts_agreeing=point.starts_agreeing,
             notes=notes + outlying_notes(problem, point.free, runs.index),
         )
+        if not np.isfinite(made.predictive.mean(runs.x)).all():
+            raise FitError(
+                f"the best '{family.name}' found has no prediction of its own runs: coefficients "
+                f"{made.coef} are beyond floating point. Bound them, or use another law.",
+                best=made.coef,
+            )
         return replace(made, notes=made.notes + identification_notes(made))
 
 

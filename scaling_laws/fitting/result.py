@@ -168,7 +168,8 @@ class Fit(Predicts, Frozen):
         elif not len(self.draws):
             bands = np.full((2, len(names)), np.nan)
         else:
-            bands = np.quantile(self.draws, [0.5 * (1 - level), 0.5 * (1 + level)], axis=0)
+            with np.errstate(invalid="ignore"):  # between draws that are infinite
+                bands = np.quantile(self.draws, [0.5 * (1 - level), 0.5 * (1 + level)], axis=0)
         return pd.DataFrame({"low": bands[0], "high": bands[1]}, index=names)
 
     def profile(self, name: str, *, level: float = 0.95, points: int = 21) -> pd.DataFrame:

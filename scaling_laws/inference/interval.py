@@ -95,7 +95,9 @@ class Predictive(Frozen):
 
     def mean(self, inputs: Sequence[Array]) -> Array:
         """Return the point prediction ``(n,)``."""
-        value = np.broadcast_to(self.family.evaluate(inputs, list(self.values)), inputs[0].shape)
+        with np.errstate(over="ignore", divide="ignore"):  # at its limits where inputs are extreme
+            value = self.family.evaluate(inputs, list(self.values))
+        value = np.broadcast_to(value, inputs[0].shape)
         return np.clip(value, *self.bounds) if self.residual == "logit" else value
 
     def draws(
@@ -232,7 +234,7 @@ def parts_of(kind: Kind, parts: Sequence[str] | None) -> tuple[str, ...]:
     >>> parts_of("mean", None)
     ('coefficients', 'candidates', 'law')
     """
-    if kind not in ("run", "mean"):
+    if not isinstance(kind, str) or kind not in ("run", "mean"):
         raise DataError(f"kind must be 'run' (one new run) or 'mean' (the curve), got {kind!r}.")
     if parts is None:
         return PARTS if kind == "run" else PARTS[:3]

@@ -15,7 +15,8 @@ def grown(amplitude: Any, rate: Any, factor: float) -> Any:
     >>> float(grown(3.0, 0.5, 4.0))
     6.0
     """
-    return amplitude * np.exp(rate * np.log(factor))
+    with np.errstate(over="ignore"):  # infinite where it is too large
+        return amplitude * np.exp(rate * np.log(factor))
 
 
 def logistic(z: Any) -> Any:

@@ -74,6 +74,8 @@ def isoflop_grid(
     for name in ("span", "tokens_per_param"):
         if np.ndim(given[name]):
             raise PlanError(f"isoflop_grid: {name} must be one number, got {given[name]!r}.")
+    if not len(rows["budgets"]):
+        raise PlanError("isoflop_grid: budgets is empty. Give at least one.")
     if not span > 1.0:
         raise PlanError(f"isoflop_grid: span must be above 1, got {span!r}.")
     count: Any = sizes_per_budget

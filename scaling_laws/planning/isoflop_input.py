@@ -45,7 +45,7 @@ def budget_numbers(data: Mapping[str, Array], budget: str | None, gap: float) ->
         number = np.unique(data[budget], return_inverse=True)[1].ravel()
     for i in range(int(number.max()) + 1):
         part = data["flops"][number == i]
-        if part.max() > SPREAD * part.min():
+        if part.max() / SPREAD > part.min():
             raise PlanError(
                 f"runs from {part.min():.3g} to {part.max():.3g} FLOP without a gap "
                 f"of {gap:.0%} between them are no budget. Name a column of budgets (budget=), "

@@ -13,7 +13,7 @@ from scaling_laws.data.runs import Runs, check_runs, design_notes
 from scaling_laws.errors import DataError, LawError, Note, suggest
 from scaling_laws.laws.family import LawFamily
 from scaling_laws.laws.registry import get_law
-from scaling_laws.quantities import quantity
+from scaling_laws.quantities import as_floats, quantity
 from scaling_laws.solving.objective import (
     Array,
     Huber,
@@ -60,8 +60,10 @@ class Settings:
             for name, value in given.items():
                 numbers = [value] if count == 1 else value
                 try:
-                    ok = len(numbers) == count and not np.isnan([float(v) for v in numbers]).any()
-                except (TypeError, ValueError, OverflowError):
+                    ok = len(numbers) == count
+                    ok = ok and not any(np.isnan(as_floats(name, v)).any() for v in numbers)
+                    ok = ok and all(np.ndim(v) == 0 for v in numbers)
+                except (TypeError, ValueError):
                     ok = False
                 if not ok:
                     wanted = "a number" if count == 1 else "a pair of numbers"
@@ -400,8 +402,9 @@ def check_draw_options(draws: int, workers: int, seed: int) -> None:
     for name, value, least in (("draws", draws, 0), ("workers", workers, 1)):
         if isinstance(value, bool) or not isinstance(value, int) or value < least:
             raise DataError(f"{name} must be an integer >= {least}, got {value!r}.")
-    if isinstance(seed, bool) or not isinstance(seed, int | np.integer):
-        raise DataError(f"seed must be an integer, got {seed!r}.")
+    whole = isinstance(seed, int | np.integer) and not isinstance(seed, bool)
+    if not whole or not -(2**63) <= seed < 2**63:
+        raise DataError(f"seed must be an integer of at most 64 bits, got {seed!r}.")
 
 
 def _factor(value: Any) -> bool:
