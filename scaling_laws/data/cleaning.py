@@ -463,7 +463,8 @@ def prefer_measured(measured: str, over: str) -> CleaningStep:
         old = numbers_of(frame, over, "prefer_measured")
         use = np.isfinite(new)
         both = use & np.isfinite(old) & (old != 0)
-        gap = np.abs(new[both] / old[both] - 1)
+        with np.errstate(over="ignore"):
+            gap = np.abs(new[both] / old[both] - 1)
         size = (
             f"{np.median(gap):.1%} (median), {gap.max():.1%} at most" if both.any() else "unknown"
         )

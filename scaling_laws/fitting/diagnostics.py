@@ -298,5 +298,6 @@ def _residual_table(study: _Study, found: Standardised) -> pd.DataFrame:
     columns["residual"] = found.residual
     columns["leverage"] = found.leverage
     columns["standardised"] = found.value
-    table = pd.DataFrame(columns, index=pd.Index(list(runs.index), name="row"))
+    labels = pd.Index(list(runs.index), name="row", tupleize_cols=False)
+    table = pd.DataFrame(columns, index=labels)
     return table.iloc[np.argsort(-np.abs(found.value), kind="stable")]

@@ -117,12 +117,15 @@ class Fit(Predicts, Frozen):
 
     @property
     def r_squared(self) -> float:
-        """Share of the target's variance explained, from predictions made anew."""
+        """Share of the target's variance explained, from predictions made anew; NaN where the
+        target does not vary.
+        """
         runs = self.rows("r_squared")
         predicted = self.predictive.mean(runs.x)
         centre = np.average(runs.y, weights=runs.weights)
         misfit = np.sum(runs.weights * (runs.y - predicted) ** 2)
-        return float(1.0 - misfit / np.sum(runs.weights * (runs.y - centre) ** 2))
+        spread = np.sum(runs.weights * (runs.y - centre) ** 2)
+        return float(1.0 - misfit / spread) if spread > 0 else float("nan")
 
     def interval(
         self, level: float = 0.9, *, method: Literal["draws", "profile"] = "draws"

@@ -201,9 +201,11 @@ class Predictive(Frozen):
             ends = self._student(inputs, tails, parts, self.spread)
             return np.asarray(inverse_transform(centre + ends, self.residual, self.bounds))
         deviation = self.deviations(inputs, [p for p in parts if p != "run"])
-        ends = np.quantile(deviation, tails, axis=0)
+        with np.errstate(invalid="ignore"):  # between draws that are infinite
+            ends = np.quantile(deviation, tails, axis=0)
         if "run" in parts:
-            wider = np.quantile(deviation + self._run(inputs, slice(None)), tails, axis=0)
+            with np.errstate(invalid="ignore"):
+                wider = np.quantile(deviation + self._run(inputs, slice(None)), tails, axis=0)
             ends = np.stack([np.minimum(ends[0], wider[0]), np.maximum(ends[1], wider[1])])
         return np.asarray(inverse_transform(centre + ends, self.residual, self.bounds))
 

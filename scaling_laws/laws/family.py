@@ -460,7 +460,9 @@ class Law:
             An input is missing, unknown, or outside its domain.
         """
         arrays = check_inputs(self.family, inputs)
-        with np.errstate(over="ignore", under="ignore"):  # infinite where it is too large
+        with np.errstate(
+            over="ignore", under="ignore", divide="ignore"
+        ):  # infinite where it is too large
             value = self.family.evaluate(arrays, self.values)
         return float(value) if np.ndim(value) == 0 else value
 
@@ -491,7 +493,7 @@ def name_tuple(option: str, names: Any) -> tuple[str, ...]:
     >>> name_tuple("inputs", ["params", "tokens"])
     ('params', 'tokens')
     """
-    if isinstance(names, str) or not isinstance(names, Iterable):
+    if isinstance(names, str) or not isinstance(names, Iterable) or getattr(names, "ndim", 1) < 1:
         raise LawError(f"{option} must be a sequence of names, got {names!r}.")
     found = tuple(names)
     wrong = [n for n in found if not isinstance(n, str)]

@@ -26,6 +26,8 @@ from scaling_laws.solving.point import PointSolution, solve_point
 
 Tie = str | tuple[str, float]
 
+_MOST = 10_000_000  # draws: more fill any memory
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -402,6 +404,8 @@ def check_draw_options(draws: int, workers: int, seed: int) -> None:
     for name, value, least in (("draws", draws, 0), ("workers", workers, 1)):
         if isinstance(value, bool) or not isinstance(value, int) or value < least:
             raise DataError(f"{name} must be an integer >= {least}, got {value!r}.")
+        if value > _MOST:
+            raise DataError(f"{name} must be at most {_MOST}, got {value}.")
     whole = isinstance(seed, int | np.integer) and not isinstance(seed, bool)
     if not whole or not -(2**63) <= seed < 2**63:
         raise DataError(f"seed must be an integer of at most 64 bits, got {seed!r}.")
