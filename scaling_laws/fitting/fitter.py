@@ -217,7 +217,9 @@ class Fitter(Settings):
             starts_agreeing=point.starts_agreeing,
             notes=notes + outlying_notes(problem, point.free, runs.index),
         )
-        if not np.isfinite(made.predictive.mean(runs.x)).all():
+        with np.errstate(invalid="ignore"):
+            known = np.isfinite(made.predictive.mean(runs.x)).all()
+        if not known:
             raise FitError(
                 f"the best '{family.name}' found has no prediction of its own runs: coefficients "
                 f"{made.coef} are beyond floating point. Bound them, or use another law.",
