@@ -1,14 +1,15 @@
-"""Command line: hold out, fit, backtest, plan and report, on your table or the bundled runs.
+"""Command line: ``fit``, ``select``, ``plan``, ``report`` and ``laws``.
 
-``python -m scaling_laws`` alone shows the whole path on measured runs of small language models.
+``python -m scaling_laws`` alone reports on measured runs of small language models.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,9 +17,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import scaling_laws as sl
-from scaling_laws.errors import DataError, ScalingLawError, suggest
+from scaling_laws.errors import DataError, PlanError, ScalingLawError, suggest
 from scaling_laws.fitting.held_out import HeldOut, predict_held_out
+from scaling_laws.fitting.text import plain_formula
 from scaling_laws.inference.interval import check_level
+from scaling_laws.quantities import as_floats
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,11 +32,14 @@ _HELD_OUT_ABOVE = 0.1  # of the largest compute
 _AHEAD = (10.0, 100.0)
 _BUNDLED, _UNIT = "tiny_lm", "nats/byte"
 _SELECT = "select"
-_EPILOG = """\
+_EXITS = "Exit status: 0 done; 1 no answer, and why on standard error; 2 wrong usage."
+_EPILOG = f"""\
+Without a command, report. {_EXITS}
+"""
+_REPORT_EPILOG = f"""\
 Without TABLE: the bundled runs. Without --law: laws are weighed by backtests and predict together,
 and the heaviest one is reported as the fit. Runs above a tenth of the largest compute are held out,
-predicted and compared; then all runs are fitted. Exit status: 0 done, 2 something is wrong with the
-request or the data.
+predicted and compared; then all runs are fitted. {_EXITS}
 """
 
 
@@ -48,51 +54,243 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        0, or 2 after a message on standard error.
+        0; 1 where there is no answer, after a message on standard error; 2 for wrong usage.
 
     Examples
     --------
-    >>> main(["--draws", "0", "--level", "0.9", "missing.csv"])
-    2
+    >>> main(["plan", "HOFFMANN_2022", "--target", "1.5"])
+    for_target(loss=1.5), Hoffmann et al. 2022 (rounded)
+    no plan reaches this
+    target_below_floor: loss 1.5 is at or below the floor 1.69: no plan reaches it. Ask for less.
+    1
     """
+    words = list(sys.argv[1:] if argv is None else argv)
     try:
-        options = _parser().parse_args(argv)
+        options = _parsed(words)
     except SystemExit as stop:  # --help, or a usage error that argparse has explained
         return 0 if stop.code in (0, None) else 2
     try:
-        found = _job(options)
-    except ScalingLawError as error:
+        found = options.run(options)
+        print(json.dumps(found.to_dict(), allow_nan=False) if options.json else found, flush=True)
+    except BrokenPipeError:  # the reader, such as head, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except (ScalingLawError, OSError) as error:
         print(f"scaling_laws: {error}", file=sys.stderr)
-        return 2
-    print(json.dumps(found.to_dict(), allow_nan=False) if options.json else found)
-    return 0
+        if options.json:
+            print(json.dumps({"error": str(error), "kind": type(error).__name__}))
+        return 1
+    return 0 if found.answered else 1
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parsed(words: Sequence[str]) -> argparse.Namespace:
+    """Options of a command; of a report where none is named."""
+    parser, commands = _parser()
+    first = words[0] if words else "report"
+    if first not in commands and first not in ("-h", "--help", "--version"):
+        if not first.startswith("-") and not Path(first).suffix:
+            parser.error(
+                f"there is no command '{first}'.{suggest(first, commands)} Commands: "
+                f"{', '.join(commands)}; or name a table of runs."
+            )
+        words = ["report", *words]
+    return parser.parse_args(words or ["report"])
+
+
+def _parser() -> tuple[argparse.ArgumentParser, Mapping[str, Any]]:
     parser = argparse.ArgumentParser(
         prog="scaling_laws",
-        description="Fit a scaling law, check it on held-out runs, plan, and write a report.",
+        description="Fit scaling laws, check them on held-out runs, and plan what to train.",
         epilog=_EPILOG,
     )
-    add = parser.add_argument
-    add("table", nargs="?", help="runs: .csv, .json, .jsonl or .parquet")
-    add("--columns", default="", help="your names, for example params=N,tokens=D,loss=val_loss")
-    add("--law", default=_SELECT, help="name of one law (default: several, by backtest)")
-    add("--inputs", default="", help="inputs to bind the law to, for example samples")
-    add("--target", default="loss", help="measured quantity (default: %(default)s)")
-    add(
+    parser.add_argument("--version", action="version", version=sl.__version__)
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+
+    def command(name: str, run: Callable[[argparse.Namespace], Any], about: str) -> Any:
+        made = commands.add_parser(
+            name, help=about, description=f"{about[0].upper()}{about[1:]}.", epilog=_EXITS
+        )
+        made.set_defaults(run=run)
+        made.add_argument("--json", action="store_true", help="print one JSON object")
+        return made
+
+    fit = command("fit", _fit, "fit one law to a table of runs")
+    fit.add_argument("table", help=_TABLE_HELP)
+    fit.add_argument("--law", default="chinchilla", help="name (default: %(default)s)")
+    _add_runs(fit)
+    _add_save(fit)
+    select = command("select", _select, "weigh laws by how they extrapolate")
+    select.add_argument("table", help=_TABLE_HELP)
+    select.add_argument("--laws", default="", help="names, by commas (default: all that fit in)")
+    select.add_argument("--along", help="direction of extrapolation: an input or flops")
+    _add_runs(select)
+    _add_save(select)
+    plan = command("plan", _plan_of, "say what to train, from a saved fit or a published law")
+    _add_plan(plan)
+    report = command("report", _job, "hold out, fit, check, plan, and write a report")
+    report.epilog = _REPORT_EPILOG
+    report.add_argument("table", nargs="?", help=_TABLE_HELP)
+    report.add_argument("--law", default=_SELECT, help="name of one law (default: several)")
+    _add_runs(report)
+    report.add_argument("--level", type=float, default=0.9, help=_LEVEL_HELP)
+    report.add_argument(
         "--budget",
         action="append",
         type=float,
         metavar="FLOP",
         help="compute to plan for; may be repeated (default: 10 and 100 times the largest)",
     )
-    add("--out", default="scaling_laws_report", help="folder (default: %(default)s)")
-    add("--level", type=float, default=0.9, help="mass of intervals (default: %(default)s)")
+    report.add_argument(
+        "--out", default="scaling_laws_report", help="folder (default: %(default)s)"
+    )
+    laws = command("laws", _laws, "list the laws, or show one")
+    laws.add_argument("name", nargs="?", help="a law, by name or alias, or a published one")
+    return parser, commands.choices
+
+
+_TABLE_HELP = "runs: .csv, .json, .jsonl or .parquet"
+_LEVEL_HELP = "mass of intervals (default: %(default)s)"
+
+
+def _add_runs(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--columns", default="", help="your names, for example params=N,tokens=D,loss=val_loss")
+    add("--inputs", default="", help="inputs to bind the law to, for example samples")
+    add("--target", default="loss", help="measured quantity (default: %(default)s)")
     add("--seed", type=int, default=0, help="of the bootstrap (default: %(default)s)")
     add("--draws", type=int, default=1000, help="bootstrap draws (default: %(default)s)")
-    add("--json", action="store_true", help="print one JSON object instead of a summary")
-    return parser
+
+
+def _add_save(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--save", metavar="FILE", help="write the fit, for plan and scaling_laws.load"
+    )
+
+
+def _add_plan(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("source", help="a file that --save wrote, or a published law such as HOFFMANN_2022")
+    add("--flops", action="append", type=float, help="budget [FLOP]; may be repeated")
+    add("--target", action="append", type=float, help="value to reach; may be repeated")
+    add("--params", type=float, help="model size that is given [count]")
+    add("--limit", action="append", default=[], metavar="NAME=MOST", help="hard limit")
+    add("--level", type=float, default=0.9, help=_LEVEL_HELP)
+
+
+@dataclass(frozen=True)
+class _Answer:
+    """What a command prints, for people and for machines."""
+
+    text: str
+    content: Mapping[str, Any]
+    answered: bool = True
+
+    def __str__(self) -> str:
+        return self.text
+
+    def to_dict(self) -> Mapping[str, Any]:
+        return self.content
+
+
+def _fit(options: argparse.Namespace) -> _Answer:
+    """Fit one law."""
+    fit = sl.fit(_read(Path(options.table)), options.law, **_asked(options))
+    if options.save:
+        fit.save(options.save)
+    table = fit.summary().drop(columns="role").astype(object)
+    coefficients = {str(n): _finite(row) for n, row in table.to_dict(orient="index").items()}
+    content = {"coefficients": coefficients, **_fit_facts(fit), "runs": len(fit.rows("fit"))}
+    return _Answer(str(fit), content)
+
+
+def _select(options: argparse.Namespace) -> _Answer:
+    """Weigh laws."""
+    laws = _names(options.laws)
+    selection = sl.select(_read(Path(options.table)), laws, along=options.along, **_asked(options))
+    if options.save:
+        selection.save(options.save)
+    content = {
+        "target": selection.target,
+        "along": selection.along,
+        "weights": selection.weights,
+        "table": [_finite(row) for row in selection.table.to_dict(orient="records")],
+        "trusted": selection.trusted,
+        "notes": [n.to_dict() for n in selection.notes],
+    }
+    return _Answer(str(selection), content)
+
+
+def _plan_of(options: argparse.Namespace) -> _Answer:
+    """Answer one question of a planner."""
+    given = [n for n in ("flops", "target") if getattr(options, n)]
+    if len(given) > 1 or not given:
+        raise PlanError("plan takes either --flops, a budget, or --target, a value to reach.")
+    pairs = _pairs("--limit", options.limit, "params=7e10")
+    limits = {n: float(as_floats(n, v)) for n, v in pairs.items()}
+    planner = sl.Planner(_source(options.source), limits=limits, level=options.level)
+    asked = {given[0]: _one_or_many(getattr(options, given[0]))}
+    if options.params is not None:
+        plan = planner.for_params(options.params, **asked)
+    elif given == ["flops"]:
+        plan = planner.for_budget(**asked)
+    else:
+        plan = planner.for_target(**asked)
+    return _Answer(str(plan), plan.to_dict(), bool(np.any(plan.feasible)))
+
+
+def _one_or_many(values: Sequence[float]) -> Any:
+    return values[0] if len(values) == 1 else list(values)
+
+
+def _source(name: str) -> Any:
+    """Return a published law, or the fit or selection of a file."""
+    known = {n: v for n, v in vars(sl.published).items() if isinstance(v, sl.Law)}
+    if name in known:
+        return known[name]
+    if not Path(name).suffix:
+        raise PlanError(
+            f"'{name}' is neither a saved fit nor a published law.{suggest(name, known)} Published "
+            f"laws: {', '.join(known)}."
+        )
+    found = sl.load(name)
+    if isinstance(found, sl.GroupedFit | sl.GroupedSelection):
+        raise PlanError(f"'{name}' holds several groups. Save the fit of one of them.")
+    return found
+
+
+def _laws(options: argparse.Namespace) -> _Answer:
+    """List the laws, or show one."""
+    published = {n: v for n, v in vars(sl.published).items() if isinstance(v, sl.Law)}
+    if options.name in published:
+        law = published[options.name]
+        lines = [f"{options.name}: {law.reference}", plain_formula(law.family.formula)]
+        lines += [f"  {n} = {v:.6g}" for n, v in law.coef.items()]
+        return _Answer("\n".join(lines), law.to_dict())
+    if options.name is not None:
+        return _law(sl.get_law(options.name))
+    families = [sl.get_law(n) for n in sl.list_laws()]
+    width = max(len(f.name) for f in families)
+    lines = [f"{f.name:{width}}  {', '.join(f.inputs)}" for f in families]
+    lines += ["", "With published numbers, for plan:", *published]
+    content = {
+        "laws": [{"name": f.name, "inputs": list(f.inputs)} for f in families],
+        "published": list(published),
+    }
+    return _Answer("\n".join(lines), content)
+
+
+def _law(family: sl.LawFamily) -> _Answer:
+    lines = [f"{family.name} of {', '.join(family.inputs)}", plain_formula(family.formula)]
+    lines += [f"  {c.name}: {c.meaning or c.role}" for c in family.coefficients]
+    content = {
+        "name": family.name,
+        "inputs": list(family.inputs),
+        "aliases": list(family.aliases),
+        "coefficients": list(family.coefficient_names),
+        "formula": family.formula,
+        "reference": family.reference,
+    }
+    return _Answer("\n".join([*lines, f"Source: {family.reference}"]), content)
 
 
 @dataclass(frozen=True)
@@ -106,6 +304,7 @@ class _Outcome:
     plan: sl.Plan | None
     page: Path
     remarks: tuple[str, ...]
+    answered = True
 
     def __str__(self) -> str:
         lines = [] if self.selection is None else [str(self.selection)]
@@ -123,14 +322,9 @@ class _Outcome:
     def to_dict(self) -> dict[str, Any]:
         checked = self.held_out
         return {
-            "law": self.fit.law.to_dict(),
-            "target": self.fit.target,
+            **_fit_facts(self.fit),
             "weights": None if self.selection is None else self.selection.weights,
             "stderr": _finite(self.fit.stderr),
-            "noise": _finite({"noise": self.fit.noise})["noise"],
-            "trusted": self.fit.trusted,
-            "notes": [n.to_dict() for n in self.fit.notes],
-            "digest": self.fit.digest,
             "held_out": None
             if checked is None
             else {
@@ -149,22 +343,45 @@ class _Outcome:
         }
 
 
+def _fit_facts(fit: sl.Fit) -> dict[str, Any]:
+    return {
+        "law": fit.law.to_dict(),
+        "target": fit.target,
+        "noise": _finite({"noise": fit.noise})["noise"],
+        "trusted": fit.trusted,
+        "notes": [n.to_dict() for n in fit.notes],
+        "digest": fit.digest,
+    }
+
+
+def _asked(options: argparse.Namespace) -> dict[str, Any]:
+    """Return what `fit` and `select` are both asked for."""
+    return {
+        "target": options.target,
+        "seed": options.seed,
+        "draws": options.draws,
+        "inputs": _names(options.inputs),
+        "columns": _pairs("--columns", options.columns.split(","), "params=N,tokens=D"),
+    }
+
+
+def _names(text: str) -> list[str] | None:
+    return [n.strip() for n in text.split(",") if n.strip()] or None
+
+
 def _job(options: argparse.Namespace) -> _Outcome:
     """Hold out, choose, fit, backtest, plan, report."""
     check_level(options.level)
     bundled = options.table is None
     runs = sl.load_dataset(_BUNDLED) if bundled else _read(Path(options.table))
-    asked: dict[str, Any] = {"target": options.target, "seed": options.seed, "draws": options.draws}
-    names = [n.strip() for n in options.inputs.split(",") if n.strip()]
-    asked["inputs"] = names or None
-    columns = _columns(options.columns)
+    asked = _asked(options)
     remarks: list[str] = []
     selection = None
     if options.law == _SELECT:
-        selection = sl.select(runs, columns=columns, **asked)
+        selection = sl.select(runs, **asked)
         fit = _heaviest(selection)
     else:
-        fit = sl.fit(runs, options.law, columns=columns, **asked)
+        fit = sl.fit(runs, options.law, **asked)
     train, test = _split(fit)
     held_out = _check(fit, selection, train, test, options.level, remarks)
     back = _backtest(fit, remarks)
@@ -272,17 +489,18 @@ def _plan_lines(fit: sl.Fit, plan: sl.Plan) -> list[str]:
     return lines
 
 
-def _columns(text: str) -> dict[str, str]:
-    pairs = [pair for pair in text.split(",") if pair.strip()]
+def _pairs(option: str, pairs: Sequence[str], example: str) -> dict[str, str]:
+    """Return name=value arguments as a mapping."""
     out = {}
     for pair in pairs:
-        name, sign, column = (part.strip() for part in pair.partition("="))
-        if not (name and sign and column):
+        if not pair.strip():
+            continue
+        name, sign, value = (part.strip() for part in pair.partition("="))
+        if not (name and sign and value):
             raise DataError(
-                f"--columns takes name=column pairs, got '{pair.strip()}'. For example "
-                "params=N,tokens=D,loss=val_loss."
+                f"{option} takes name=value pairs, got '{pair.strip()}'. For example {example}."
             )
-        out[name] = column
+        out[name] = value
     return out
 
 
@@ -315,9 +533,10 @@ def _read(path: Path) -> pd.DataFrame:
     return table
 
 
-def _finite(values: Mapping[str, float]) -> dict[str, float | None]:
-    """Numbers for JSON: None where not finite."""
-    return {n: v if v - v == 0 else None for n, v in values.items()}
+def _finite(values: Mapping[Any, Any]) -> dict[str, Any]:
+    """Values for JSON: None where a number is not finite."""
+    plain = {str(n): v.item() if isinstance(v, np.generic) else v for n, v in values.items()}
+    return {n: None if isinstance(v, float) and v - v != 0 else v for n, v in plain.items()}
 
 
 if __name__ == "__main__":

@@ -100,5 +100,5 @@ def suggest(word: str, known: Iterable[str]) -> str:
     >>> suggest("zzz", ["chinchilla"])
     ''
     """
-    near = get_close_matches(word, list(known), n=1)
+    near = get_close_matches(str(word), list(map(str, known)), n=1)
     return f" Did you mean '{near[0]}'?" if near else ""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, overload
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 from scaling_laws.errors import DataError
 
@@ -137,6 +137,51 @@ def quantity(name: str) -> Quantity:
     return known if known is not None else Quantity(name, name, "", "real")
 
 
+def as_floats(name: str, values: Any) -> NDArray[np.float64]:
+    """Return ``values`` as floats; masked ones are NaN.
+
+    Parameters
+    ----------
+    name : str
+        What they are, for the message.
+    values : array_like
+
+    Returns
+    -------
+    ndarray of float64
+
+    Raises
+    ------
+    DataError
+        Not numbers: text with a unit, complex numbers, dates, or too large for a float.
+
+    Examples
+    --------
+    >>> as_floats("params", [1, 2]).tolist()
+    [1.0, 2.0]
+    >>> as_floats("params", "70B")
+    Traceback (most recent call last):
+        ...
+    scaling_laws.errors.DataError: 'params' must hold numbers: got '70B'. Convert units such as \
+'70B' to plain counts first.
+    """
+    import numpy as np
+
+    try:
+        if isinstance(values, np.ma.MaskedArray):
+            values = np.ma.filled(values.astype(float), np.nan)
+        if getattr(np.asarray(values), "dtype", np.dtype(float)).kind in "cmM":
+            raise TypeError  # numpy would drop the imaginary part, and count days
+        return np.asarray(values, dtype=float)
+    except (TypeError, ValueError, OverflowError):
+        shown = repr(values)
+        shown = shown if len(shown) <= 60 else f"{shown[:57]}..."
+        raise DataError(
+            f"'{name}' must hold numbers: got {shown}. Convert units such as '70B' to plain counts "
+            "first."
+        ) from None
+
+
 def check_values(
     name: str,
     values: ArrayLike,
@@ -177,13 +222,7 @@ row or correct the value.
     """
     import numpy as np
 
-    try:
-        array = np.asarray(values, dtype=float)
-    except (TypeError, ValueError):
-        raise DataError(
-            f"'{name}' must hold numbers: got {np.asarray(values, dtype=object).ravel()[:1]!r}. "
-            "Convert units such as '70B' to plain counts first."
-        ) from None
+    array = as_floats(name, values)
     domain = domain or quantity(name).domain
     ok = np.isfinite(array)
     if domain == "positive":
@@ -225,6 +264,11 @@ def training_flops(params: ArrayLike, tokens: ArrayLike) -> NDArray[np.float64] 
     float or ndarray
         Two FLOP forward and four backward per parameter and token.
 
+    Raises
+    ------
+    DataError
+        Not numbers, or shapes that do not broadcast.
+
     References
     ----------
     Kaplan et al. (2020), arXiv:2001.08361, sec. 2.1.
@@ -237,5 +281,12 @@ def training_flops(params: ArrayLike, tokens: ArrayLike) -> NDArray[np.float64] 
     """
     import numpy as np
 
-    product = 6.0 * np.asarray(params, dtype=float) * np.asarray(tokens, dtype=float)
+    sizes, counts = as_floats("params", params), as_floats("tokens", tokens)
+    try:
+        with np.errstate(over="ignore"):
+            product = 6.0 * sizes * counts
+    except ValueError:
+        raise DataError(
+            f"params and tokens do not broadcast: {sizes.shape} and {counts.shape}."
+        ) from None
     return product if product.ndim else float(product)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import re
+import shlex
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -12,6 +13,7 @@ import cloudpickle
 import pytest
 
 from scaling_laws import quantities
+from scaling_laws.__main__ import main
 from scaling_laws.laws import registry
 from scaling_laws.laws.registry import list_laws
 
@@ -20,6 +22,9 @@ DOCS = ROOT / "docs"
 PAGES = sorted(DOCS.glob("*.md"))
 WITH_CODE = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *PAGES]
 BLOCK = re.compile(r"^```python(?P<info>[^\n]*)\n(?P<code>.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+SHELL = re.compile(r"^```shell(?P<info>[^\n]*)\n(?P<code>.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
 def code_blocks(page: Path) -> list[tuple[int, str]]:
@@ -51,6 +56,22 @@ def test_python_blocks_run_in_order(page, tmp_path, monkeypatch):
         if "matplotlib.pyplot" in sys.modules:
             sys.modules["matplotlib.pyplot"].close("all")
     cloudpickle.unregister_pickle_by_value(module)
+
+
+def test_shell_lines_of_the_command_line_page_run_in_order(tmp_path, monkeypatch, capsys):
+    page = DOCS / "command_line.md"
+    monkeypatch.chdir(tmp_path)
+    for _, code in code_blocks(page):
+        exec(code, {})
+    ran = 0
+    for block in SHELL.finditer(page.read_text(encoding="utf-8")):
+        expected = 1 if "exit=1" in block["info"] else 0
+        for line in block["code"].splitlines():
+            python, *words = shlex.split(line)
+            assert [python, *words[:2]] == ["python", "-m", "scaling_laws"]
+            assert main(words[2:]) == expected, f"{line}: {capsys.readouterr().err}"
+            ran += 1
+    assert ran > 5
 
 
 @pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "docs/add_a_law.md"])

@@ -118,7 +118,7 @@ ERRORS = {
         "'valloss' is missing. Found: N, D, val_loss. Did you mean 'val_loss'?",
     ),
     "unknown law": (["runs.csv", "--law", "chinchila"], "Did you mean 'chinchilla'?"),
-    "malformed columns": (["runs.csv", "--columns", "params:N"], "name=column pairs, got 'params"),
+    "malformed columns": (["runs.csv", "--columns", "params:N"], "name=value pairs, got 'params"),
     "level in percent": (["runs.csv", "--level", "90"], "Did you mean 0.9?"),
     "impossible draws": (["runs.csv", "--draws", "-1", "--columns", COLUMNS], "draws must be"),
     "empty table": (["empty.csv"], "cannot read 'empty.csv'"),
@@ -126,21 +126,97 @@ ERRORS = {
         ["runs.csv", "--columns", COLUMNS, "--out", "runs.csv", "--draws", "0"],
         "Give the name of a folder",
     ),
-    "usage": (["--budget", "much"], "argument --budget: invalid float value: 'much'"),
     "budget": (["runs.csv", "--columns", COLUMNS, "--budget", "-1", "--draws", "0"], "flops"),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize(("argv", "message"), ERRORS.values(), ids=ERRORS)
-def test_errors_are_one_message_and_exit_code_2(argv, message, table, tmp_path, capsys):
+def test_errors_are_one_message_and_exit_code_1(argv, message, table, tmp_path, capsys):
     (tmp_path / "empty.csv").write_text("", encoding="utf-8")
-    assert main(argv) == 2
+    assert main(argv) == 1
     out, err = capsys.readouterr()
     assert out == ""
     assert message in err
     assert "Traceback" not in err
 
 
+USAGE = {
+    "not a number": (["--budget", "much"], "argument --budget: invalid float value: 'much'"),
+    "unknown command": (["fti", "runs.csv"], "no command 'fti'. Did you mean 'fit'?"),
+    "unknown option": (["fit", "runs.csv", "--level", "3"], "unrecognized arguments: --level"),
+    "no table": (["fit"], "the following arguments are required: table"),
+}
+
+
+@pytest.mark.parametrize(("argv", "message"), USAGE.values(), ids=USAGE)
+def test_wrong_usage_is_exit_code_2(argv, message, table, capsys):
+    assert main(argv) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert message in err
+
+
+def test_what_fit_and_select_save_is_planned_with(table, capsys):
+    assert main(["fit", table, "--columns", COLUMNS, "--save", "fit.json", "--json", *FAST]) == 0
+    fit = json.loads(capsys.readouterr().out)
+    runs = pd.read_csv(table)
+    law = sl.fit(runs, "chinchilla", columns=NAMES, draws=60)
+    assert {n: c["value"] for n, c in fit["coefficients"].items()} == law.coef
+    assert fit["runs"] == len(runs)
+    assert main(["plan", "fit.json", "--flops", "1e24", "--json"]) == 0
+    plan = json.loads(capsys.readouterr().out)
+    assert plan["best"]["params"] == sl.Planner(law).for_budget(flops=1e24).best["params"]
+    argv = ["select", table, "--columns", COLUMNS, "--laws", "chinchilla,coupled", "--json"]
+    assert main([*argv, "--save", "chosen.json", *FAST]) == 0
+    chosen = json.loads(capsys.readouterr().out)
+    assert sum(chosen["weights"].values()) == pytest.approx(1)
+    assert main(["plan", "chosen.json", "--flops", "1e24", "--limit", "params=1e9"]) == 0
+    assert "params" in capsys.readouterr().out
+
+
+NO_ANSWER = {
+    "two questions": (["--flops", "1e22", "--target", "2"], "either --flops, a budget, or"),
+    "no question": ([], "either --flops, a budget, or"),
+    "limit": (["--flops", "1e22", "--limit", "params"], "--limit takes name=value pairs"),
+    "limit in words": (["--flops", "1e22", "--limit", "params=7B"], "'params' must hold numbers"),
+    "level": (["--flops", "1e22", "--level", "9"], "level"),
+    "negative": (["--flops", "-1"], "flops"),
+}
+
+
+@pytest.mark.parametrize(("argv", "message"), NO_ANSWER.values(), ids=NO_ANSWER)
+def test_plans_that_cannot_be_made(argv, message, capsys):
+    assert main(["plan", "HOFFMANN_2022", *argv, "--json"]) == 1
+    out, err = capsys.readouterr()
+    assert message in err
+    assert message in json.loads(out)["error"]
+
+
+def test_a_source_that_is_neither_file_nor_law(table, capsys):
+    assert main(["plan", "HOFFMAN_2022", "--flops", "1e22"]) == 1
+    assert "Did you mean 'HOFFMANN_2022'?" in capsys.readouterr().err
+    assert main(["plan", table, "--flops", "1e22"]) == 1
+    assert "not a saved fit" in capsys.readouterr().err
+
+
+def test_saving_where_there_is_no_folder_is_a_message(table, capsys):
+    argv = ["fit", table, "--columns", COLUMNS, "--draws", "0", "--save", "none/fit.json"]
+    assert main(argv) == 1
+    assert "none" in capsys.readouterr().err
+
+
+def test_laws_are_listed_and_shown(capsys):
+    assert main(["laws", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [law["name"] for law in found["laws"]] == sl.list_laws()
+    assert main(["laws", "HOFFMANN_2022"]) == 0
+    assert "alpha = 0.34" in capsys.readouterr().out
+    assert main(["laws", "chinchila"]) == 1
+    assert "Did you mean 'chinchilla'?" in capsys.readouterr().err
+
+
 def test_help_is_no_error(capsys):
     assert main(["--help"]) == 0
+    assert "select" in capsys.readouterr().out
+    assert main(["report", "--help"]) == 0
     assert "--columns" in capsys.readouterr().out

@@ -28,7 +28,7 @@ from scaling_laws.data.cleaning_step import (
 from scaling_laws.data.read_report import joined
 from scaling_laws.data.statuses import FINISHED, UNFINISHED, status_word
 from scaling_laws.errors import DataError, suggest
-from scaling_laws.quantities import INPUT_NAMES, quantity
+from scaling_laws.quantities import INPUT_NAMES, as_floats, quantity
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -215,10 +215,11 @@ def snap_ratio(
         with np.errstate(all="ignore"):
             ratio = top / bottom
             distance = np.abs(ratio[:, None] / wanted - 1)
+            planned = wanted * bottom[:, None]
         nearest = np.argmin(np.where(np.isnan(distance), np.inf, distance), axis=1)
         off = distance[np.arange(len(frame)), nearest]
         move = off <= within
-        new = np.where(move, wanted[nearest] * bottom, top)
+        new = np.where(move, planned[np.arange(len(frame)), nearest], top)
         out = frame.assign(**{of: new, f"{of}_measured": top})
         left = int((~move).sum())
         largest = float(off[move].max()) if move.any() else 0.0
@@ -326,7 +327,7 @@ def average_metrics(
     >>> average_metrics("c4", "pile")(runs).loss.tolist()
     [4.0, nan]
     """
-    given = np.ones(len(names)) if weights is None else np.asarray(weights, dtype=float)
+    given = np.ones(len(names)) if weights is None else as_floats("weights", weights)
     ok = given.shape == (len(names),) and np.isfinite(given).all() and (given >= 0).all()
     if len(names) < 2 or not ok or given.sum() <= 0:
         raise DataError(
@@ -462,7 +463,8 @@ def prefer_measured(measured: str, over: str) -> CleaningStep:
         old = numbers_of(frame, over, "prefer_measured")
         use = np.isfinite(new)
         both = use & np.isfinite(old) & (old != 0)
-        gap = np.abs(new[both] / old[both] - 1)
+        with np.errstate(over="ignore"):
+            gap = np.abs(new[both] / old[both] - 1)
         size = (
             f"{np.median(gap):.1%} (median), {gap.max():.1%} at most" if both.any() else "unknown"
         )

@@ -289,7 +289,7 @@ def positive_number(name: str, value: Any, step: str) -> float:
     5000.0
     """
     ok = isinstance(value, int | float | np.number) and not isinstance(value, bool)
-    if not ok or not np.isfinite(float(value)) or float(value) <= 0:
+    if not ok or not 0 < value <= np.finfo(float).max:
         raise DataError(f"{step}: {name} must be a positive number, got {value!r}.")
     return float(value)
 

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from scaling_laws.data.frozen import Frozen
 from scaling_laws.data.read_report import ReadReport, report_of
 from scaling_laws.data.statuses import FINISHED, NO_STATUS, UNFINISHED, status_word
+from scaling_laws.data.tables import columns_of, frame_of
 from scaling_laws.errors import DataError, Note, suggest
 from scaling_laws.laws.family import LawFamily, input_domain
 from scaling_laws.quantities import (
@@ -31,10 +33,11 @@ _RUN_COLUMNS = ("run", "run_id")
 _CHECKPOINT_COLUMNS = ("checkpoint", "step", "global_step")
 _PROGRESS = frozenset({"tokens", "flops", "samples", "steps", "epochs"})  # grow within a run
 _COLLINEAR = 0.9999  # correlation of two inputs (in logs where positive)
+_HUGE = 1e150  # weights beyond are scaled: their squares have no float
 
 
 @dataclass(frozen=True, eq=False)
-class Runs:
+class Runs(Frozen):
     """Checked rows of a table, in an order that does not depend on the table's.
 
     Parameters
@@ -135,7 +138,8 @@ class Runs:
         columns[self.target] = self.y
         columns["weight"] = self.weights
         columns["cluster"] = self.clusters
-        return pd.DataFrame(columns, index=pd.Index(list(self.index), name="row"))
+        labels = pd.Index(list(self.index), name="row", tupleize_cols=False)
+        return pd.DataFrame(columns, index=labels)
 
 
 def check_runs(
@@ -187,8 +191,8 @@ def check_runs(
     """
     import pandas as pd
 
-    frame = _to_frame(table)
-    columns = dict(columns or {})
+    frame = frame_of(table)
+    columns = columns_of(columns)
     _check_columns(frame, family, target, columns)
     notes: list[Note] = []
     frame, keep_status = _drop_unfinished(frame, columns, notes)
@@ -216,15 +220,18 @@ def check_runs(
             )
         )
     index = frame.index[~missing]
+    if not len(index):
+        raise DataError("no usable row is left in the table. Check its columns for missing values.")
     data = {n: v[~missing] for n, v in data.items()}
     _check_domains(data, family, target, index, positive_target)
     weight = check_values("weights", w[~missing], "real", rows=list(index))
-    if (weight < 0).any() or not weight.sum() > 0:
+    if (weight < 0).any() or not weight.max() > 0:
         row = list(index)[int(np.argmin(weight))]
         raise DataError(
             f"weights must not be negative and not all zero: row {row} has {weight.min()}. "
             "Correct the weights."
         )
+    weight = weight / weight.max() if weight.max() > _HUGE else weight
     flops = _flops(frame, columns, data, ~missing)
     content = hash_rows([*data.values()])
     clusters = content if labels is None else hash_labels(labels[~missing])
@@ -343,29 +350,6 @@ def mix_bits(z: NDArray[np.uint64]) -> NDArray[np.uint64]:
         z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
         z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
         return z ^ (z >> np.uint64(31))
-
-
-def _to_frame(table: Any) -> pd.DataFrame:
-    import pandas as pd
-
-    if isinstance(table, pd.DataFrame):
-        frame = table
-    elif isinstance(table, str) or hasattr(table, "__fspath__"):
-        raise DataError(
-            f"runs must be a table, got the path {str(table)!r}. Read it first, with "
-            "read_runs or pandas.read_csv."
-        )
-    else:
-        try:
-            frame = pd.DataFrame(table)
-        except (ValueError, TypeError) as error:
-            raise DataError(
-                f"runs must be a DataFrame, a mapping of columns or a list of mappings, got "
-                f"{type(table).__name__}: {error}."
-            ) from None
-    if not len(frame):
-        raise DataError("the table of runs is empty. Give at least one row per coefficient.")
-    return frame
 
 
 def _check_columns(

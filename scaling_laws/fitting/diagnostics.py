@@ -151,6 +151,11 @@ class _Study:
 
 
 def _study(fit: Fit) -> _Study:
+    if not hasattr(fit, "residuals"):
+        raise DataError(
+            f"diagnose takes a fit of one law or of groups, got {type(fit).__name__}. Of a "
+            "selection, diagnose selection.best."
+        )
     if any(n.code == "shared_coefficients" for n in fit.notes):
         raise DataError(
             "this group shares coefficients with others: diagnose the grouped fit that it came "
@@ -318,5 +323,6 @@ def _residual_table(study: _Study, found: Standardised) -> pd.DataFrame:
     columns["residual"] = found.residual
     columns["leverage"] = found.leverage
     columns["standardised"] = found.value
-    table = pd.DataFrame(columns, index=pd.Index(list(runs.index), name="row"))
+    labels = pd.Index(list(runs.index), name="row", tupleize_cols=False)
+    table = pd.DataFrame(columns, index=labels)
     return table.iloc[np.argsort(-np.abs(found.value), kind="stable")]

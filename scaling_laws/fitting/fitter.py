@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from scaling_laws.data.runs import Runs, hash_rows
-from scaling_laws.errors import DataError, Note, suggest
+from scaling_laws.errors import DataError, FitError, Note, suggest
 from scaling_laws.fitting.doubts import identification_notes, outlying_notes
 from scaling_laws.fitting.notes import solution_notes, usable_clusters
 from scaling_laws.fitting.result import Fit
@@ -218,6 +218,14 @@ class Fitter(Settings):
             notes=notes + outlying_notes(problem, point.free, runs.index),
             read_report=runs.read_report,
         )
+        with np.errstate(invalid="ignore"):
+            known = np.isfinite(made.predictive.mean(runs.x)).all()
+        if not known:
+            raise FitError(
+                f"the best '{family.name}' found has no prediction of its own runs: coefficients "
+                f"{made.coef} are beyond floating point. Bound them, or use another law.",
+                best=made.coef,
+            )
         return replace(made, notes=made.notes + identification_notes(made))
 
 
@@ -351,10 +359,13 @@ def raw_covariance(solved: Solved, clusters: NDArray[np.uint64], prior_sd: Array
         shifted = np.repeat(free[None], 2, axis=0)
         shifted[:, j] += [step, -step]
         above, below = solved.raw(shifted)
-        columns.append((above - below) / (2 * step))
+        with np.errstate(over="ignore", invalid="ignore"):  # between coefficients without a float
+            columns.append((above - below) / (2 * step))
     jacobian = np.stack(columns, axis=1)
     lost = np.isnan(np.diag(inner))
-    cov: Array = jacobian @ np.where(np.isnan(inner), 0.0, inner) @ jacobian.T
+    with np.errstate(over="ignore", invalid="ignore"):  # coefficients whose variance has no float
+        cov: Array = jacobian @ np.where(np.isnan(inner), 0.0, inner) @ jacobian.T
+    cov[~np.isfinite(cov)] = np.nan
     undefined = (np.abs(jacobian[:, lost]) > 0).any(axis=1)
     cov[undefined, :] = np.nan
     cov[:, undefined] = np.nan

@@ -168,7 +168,8 @@ class Predicts:
         for name, value in named.items():
             low, high = self.ranges[name]
             if low > 0 and (value > 0).all():
-                over = np.maximum(np.log10(value / high), np.log10(low / value))
+                place = np.log10(value)  # of a ratio it could overflow
+                over = np.maximum(place - np.log10(high), np.log10(low) - place)
             else:
                 over = np.maximum(value - high, low - value) / max(high - low, 1e-300)
             beyond = np.maximum(beyond, over - 1e-12)
@@ -179,6 +180,11 @@ class Predicts:
     ) -> list[Array]:
         """Inputs as arrays of one length, from a table or from keyword arguments."""
         if data is not None:
+            if not hasattr(data, "keys"):
+                raise DataError(
+                    f"inputs come as a table or a mapping of columns, got {type(data).__name__}. "
+                    f"Give {' and '.join(f'{n}=' for n in self.inputs)}, or such a table."
+                )
             if inputs:
                 raise DataError("give inputs as a table or as keyword arguments, not both.")
             lacking = [n for n in self.inputs if n not in data]
@@ -187,4 +193,10 @@ class Predicts:
                     f"the table lacks the inputs {lacking}. Found: {', '.join(map(str, data))}."
                 )
             inputs = {n: data[n] for n in self.inputs}
-        return [np.atleast_1d(a) for a in check_inputs(self.law.family, inputs)]
+        arrays = [np.atleast_1d(a) for a in check_inputs(self.law.family, inputs)]
+        if arrays[0].ndim > 1:
+            raise DataError(
+                f"inputs must be numbers or one-dimensional, got the shape {arrays[0].shape}. "
+                "Flatten them, or call the law itself."
+            )
+        return arrays

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from scaling_laws.fitting.result import Fit
 
+_MOST_POINTS = 10_000
+
 
 def _problem(fit: Fit, what: str) -> tuple[Problem, Array]:
     """Return the problem in raw units, and its optimum.
@@ -52,6 +54,10 @@ def profile_table(fit: Fit, name: str, level: float, points: int) -> pd.DataFram
     import pandas as pd
 
     names = fit.law.family.coefficient_names
+    if isinstance(points, bool) or not isinstance(points, int | np.integer) or points < 2:
+        raise DataError(f"points must be a whole number >= 2, got {points!r}.")
+    if not points <= _MOST_POINTS:
+        raise DataError(f"points must be at most {_MOST_POINTS}, got {points}: each is a fit.")
     if name not in names:
         raise DataError(f"'{name}' is not a coefficient.{suggest(name, names)} It has {names}.")
     problem, free = _problem(fit, "profile")

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from scaling_laws.data.frozen import Frozen
 from scaling_laws.data.read_report import ReadReport, report_from_dict
 from scaling_laws.data.runs import Runs
-from scaling_laws.errors import DataError, Note
+from scaling_laws.errors import DataError, Note, ScalingLawError
 from scaling_laws.fitting import text
 from scaling_laws.fitting.held_out import share_explained
 from scaling_laws.fitting.predicting import Predicts
@@ -38,7 +39,7 @@ _ROWS_KEPT = 100_000
 
 
 @dataclass(frozen=True, eq=False)
-class Fit(Predicts):
+class Fit(Predicts, Frozen):
     """A fitted law. Frozen; made by `scaling_laws.fit` and `scaling_laws.load`.
 
     Parameters
@@ -175,7 +176,8 @@ class Fit(Predicts):
         elif not len(self.draws):
             bands = np.full((2, len(names)), np.nan)
         else:
-            bands = np.quantile(self.draws, [0.5 * (1 - level), 0.5 * (1 + level)], axis=0)
+            with np.errstate(invalid="ignore"):  # between draws that are infinite
+                bands = np.quantile(self.draws, [0.5 * (1 - level), 0.5 * (1 + level)], axis=0)
         return pd.DataFrame({"low": bands[0], "high": bands[1]}, index=names)
 
     def profile(self, name: str, *, level: float = 0.95, points: int = 21) -> pd.DataFrame:
@@ -367,7 +369,7 @@ def load(
     file = Path(path)
     not_a_fit = f"{file.name} is not a saved fit. Write one with fit.save(path)."
     try:
-        data = json.loads(file.read_text(encoding="utf-8"))
+        data = json.loads(file.read_text(encoding="utf-8"), parse_constant=_refuse)
     except FileNotFoundError:
         raise DataError(f"there is no file {file.name} in {file.parent}.") from None
     except (OSError, ValueError):
@@ -381,7 +383,9 @@ def load(
         )
     try:
         return _restored(data)
-    except (KeyError, TypeError, IndexError) as error:
+    except ScalingLawError:
+        raise
+    except (KeyError, TypeError, IndexError, ValueError, OverflowError, AttributeError) as error:
         raise DataError(f"{file.name} is damaged ({type(error).__name__}: {error}).") from None
 
 
@@ -418,6 +422,7 @@ def fit_from_dict(data: Mapping[str, Any]) -> Fit:
         law_error=law_error_from_dict(p.get("law_error")),
         trend=None if p.get("trend") is None else NoiseTrend(**p["trend"]),  # new in format 2
     )
+    check_draws(predictive)
     return Fit(
         law=law,
         target=data["target"],
@@ -436,6 +441,24 @@ def fit_from_dict(data: Mapping[str, Any]) -> Fit:
         notes=tuple(Note(**n) for n in data["notes"]),
         read_report=report,
     )
+
+
+def check_draws(predictive: Predictive) -> None:
+    """Refuse draws of a file that do not belong together.
+
+    Raises
+    ------
+    ValueError
+        They do not.
+    """
+    spread = predictive.spread
+    parts = [predictive.z_law, predictive.z_run]
+    parts += [] if spread is None else [*spread.z.values(), spread.factor]
+    if any(part.shape != (len(predictive.coef),) for part in parts):
+        raise ValueError("the draws differ in number")
+    numbers = [predictive.values, predictive.coef, *parts]
+    if any(np.isnan(n).any() for n in numbers) or predictive.noise < 0:
+        raise ValueError("a draw is not a number")
 
 
 def options_from_dict(data: Mapping[str, Any]) -> dict[str, Any]:
@@ -475,9 +498,16 @@ def plain(value: Any) -> Any:
     return value
 
 
+def _refuse(constant: str) -> float:
+    raise ValueError(f"{constant} is no JSON")
+
+
 def array_of(values: Any) -> Array:
     """Floats of a JSON list; None becomes NaN."""
-    return np.array(values, dtype=object).astype(float)
+    array = np.array(values, dtype=object).astype(float)
+    if np.isinf(array).any():
+        raise ValueError("a number is too large for a float")
+    return array
 
 
 def runs_to_dict(runs: Runs) -> dict[str, Any]:
@@ -489,7 +519,7 @@ def runs_to_dict(runs: Runs) -> dict[str, Any]:
         "y": plain(runs.y),
         "weights": plain(runs.weights),
         "clusters": [int(c) for c in runs.clusters],
-        "index": [i if isinstance(i, int | str) else str(i) for i in plain(list(runs.index))],
+        "index": [_label(i) for i in runs.index],
         "flops": None if runs.flops is None else plain(runs.flops),
     }
 
@@ -505,6 +535,25 @@ def report_of_file(data: Mapping[str, Any]) -> ReadReport | None:
     return None if stored is None else report_from_dict(stored)
 
 
+def _label(label: Any) -> Any:
+    """JSON-ready label of a row: text and numbers as they are, tuples in full, else its text."""
+    label = label.item() if isinstance(label, np.generic) else label
+    if isinstance(label, tuple):
+        return {"tuple": [_label(part) for part in label]}
+    if isinstance(label, float) and not np.isfinite(label):
+        return {"float": str(label)}
+    return label if isinstance(label, int | float | str) else str(label)
+
+
+def _label_of(saved: Any) -> Any:
+    """Restore a label from `_label`."""
+    if not isinstance(saved, Mapping):
+        return saved
+    if "tuple" in saved:
+        return tuple(map(_label_of, saved["tuple"]))
+    return float(saved["float"])
+
+
 def runs_from_dict(data: Mapping[str, Any], report: ReadReport | None = None) -> Runs:
     """Restore rows from `runs_to_dict`."""
     return Runs(
@@ -514,7 +563,7 @@ def runs_from_dict(data: Mapping[str, Any], report: ReadReport | None = None) ->
         y=array_of(data["y"]),
         weights=array_of(data["weights"]),
         clusters=np.array(data["clusters"], dtype=np.uint64),
-        index=tuple(data["index"]),
+        index=tuple(map(_label_of, data["index"])),
         flops=None if data["flops"] is None else array_of(data["flops"]),
         notes=(),
         read_report=report,

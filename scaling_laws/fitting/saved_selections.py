@@ -12,6 +12,7 @@ from scaling_laws.errors import Note
 from scaling_laws.fitting.result import (
     FORMAT_VERSION,
     array_of,
+    check_draws,
     law_error_from_dict,
     options_from_dict,
     plain,
@@ -77,6 +78,7 @@ def selection_from_dict(data: Mapping[str, Any]) -> Selection:
     if options["focuses"] is not None:
         options["focuses"] = tuple(options["focuses"])
     predictive = _predictive(data["predictive"], [_family(f) for f in data["components"]])
+    check_draws(predictive)
     values = tuple(float(v) for v in predictive.values)
     table = pd.DataFrame(data["table"])
     for name in ("focus", "error", "weight"):

@@ -14,7 +14,8 @@ from numpy.typing import ArrayLike
 
 from scaling_laws.data.read_report import ReadReport
 from scaling_laws.data.runs import Runs
-from scaling_laws.errors import DataError, FitError, Note, ScalingLawError, suggest
+from scaling_laws.data.tables import columns_of, frame_of
+from scaling_laws.errors import DataError, FitError, LawError, Note, ScalingLawError, suggest
 from scaling_laws.fitting import text
 from scaling_laws.fitting.groups import split_groups
 from scaling_laws.fitting.notes import usable_clusters
@@ -26,9 +27,9 @@ from scaling_laws.inference.combining import combined_predictive
 from scaling_laws.inference.interval import Predictive
 from scaling_laws.inference.trials import NO_LAW, Trial, make_cuts, run_trial
 from scaling_laws.inference.weighing import Evidence, Weighed, weigh
-from scaling_laws.laws.family import Law, LawFamily
+from scaling_laws.laws.family import Law, LawFamily, name_tuple
 from scaling_laws.laws.registry import get_law, list_laws
-from scaling_laws.quantities import INPUT_NAMES, quantity, training_flops
+from scaling_laws.quantities import INPUT_NAMES, as_floats, quantity, training_flops
 from scaling_laws.solving.objective import Array
 from scaling_laws.solving.setup import Settings, bind_family, check_draw_options
 
@@ -58,7 +59,7 @@ class Selector(Settings):
         check_draw_options(self.draws, self.workers, self.seed)
         if self.focuses is None:
             return
-        focuses = np.asarray(self.focuses, dtype=float)
+        focuses = as_floats("focuses", self.focuses)
         if (
             focuses.ndim != 1
             or not len(focuses)
@@ -330,9 +331,12 @@ def select(
         if name not in known:
             raise DataError(f"select has no option '{name}'.{suggest(name, known)} It has {known}.")
     selector = Selector(**options)
-    names = tuple(inputs) if inputs is not None else _inputs_of(runs, target, columns or {})
+    columns = columns_of(columns)
+    names = _inputs_of(runs, target, columns) if inputs is None else name_tuple("inputs", inputs)
     if isinstance(laws, str | LawFamily):
         laws = (laws,)
+    elif laws is not None and (not isinstance(laws, Sequence) or not len(laws)):
+        raise LawError(f"laws must be a sequence of one or more laws, got {laws!r}.")
     if laws is None:
         families = default_candidates(names, target)
     else:
@@ -375,7 +379,7 @@ def well_fed(families: Sequence[LawFamily], rows: int) -> tuple[LawFamily, ...]:
 def _inputs_of(table: Any, target: str, columns: Mapping[str, str]) -> tuple[str, ...]:
     names = getattr(table, "columns", None)
     if names is None:
-        names = table if isinstance(table, Mapping) else {n: 0 for row in table for n in row}
+        names = frame_of(table).columns
     have = set(map(str, names))
     found = [n for n in INPUT_NAMES if columns.get(n, n) in have and n != target]
     if {"params", "tokens"} <= set(found):

@@ -222,7 +222,8 @@ def _backtest(
             rows[f"distance_{n}"] = log_distance(asked, float(seen.max()), 1.0) / np.log(10.0)
         rows |= {"actual": held_out.y, "predicted": predicted}
         rows["error"] = signed_error(predicted, held_out.y)
-        parts.append(pd.DataFrame(rows, index=pd.Index(list(held_out.index), name="row")))
+        labels = pd.Index(list(held_out.index), name="row", tupleize_cols=False)
+        parts.append(pd.DataFrame(rows, index=labels))
     if not parts:
         why = f" {notes[-1].message}" if notes else ""
         raise DataError(

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 
+from scaling_laws.data.frozen import Frozen
 from scaling_laws.errors import DataError
 from scaling_laws.inference.law_error import LawError, weighted_median
 from scaling_laws.inference.trend import NoiseTrend
 from scaling_laws.laws.family import LawFamily
+from scaling_laws.quantities import as_floats
 from scaling_laws.solving.objective import Array, Residual, inverse_transform, transform
 
 Kind = Literal["run", "mean"]
@@ -21,7 +23,7 @@ _FARTHEST = 1.0  # deviation of coefficients that a draw of a selection may caus
 
 
 @dataclass(frozen=True, eq=False)
-class Spread:
+class Spread(Frozen):
     """How draws of several candidates spread around their weighted mean.
 
     Parameters
@@ -54,7 +56,7 @@ class Spread:
 
 
 @dataclass(frozen=True, eq=False)
-class Predictive:
+class Predictive(Frozen):
     """Everything a prediction is drawn from. Draw ``j`` is (coefficients, z_law, z_run) of ``j``.
 
     Parameters
@@ -93,7 +95,9 @@ class Predictive:
 
     def mean(self, inputs: Sequence[Array]) -> Array:
         """Return the point prediction ``(n,)``."""
-        value = np.broadcast_to(self.family.evaluate(inputs, list(self.values)), inputs[0].shape)
+        with np.errstate(over="ignore", divide="ignore"):  # at its limits where inputs are extreme
+            value = self.family.evaluate(inputs, list(self.values))
+        value = np.broadcast_to(value, inputs[0].shape)
         return np.clip(value, *self.bounds) if self.residual == "logit" else value
 
     def draws(
@@ -197,9 +201,11 @@ class Predictive:
             ends = self._student(inputs, tails, parts, self.spread)
             return np.asarray(inverse_transform(centre + ends, self.residual, self.bounds))
         deviation = self.deviations(inputs, [p for p in parts if p != "run"])
-        ends = np.quantile(deviation, tails, axis=0)
+        with np.errstate(invalid="ignore"):  # between draws that are infinite
+            ends = np.quantile(deviation, tails, axis=0)
         if "run" in parts:
-            wider = np.quantile(deviation + self._run(inputs, slice(None)), tails, axis=0)
+            with np.errstate(invalid="ignore"):
+                wider = np.quantile(deviation + self._run(inputs, slice(None)), tails, axis=0)
             ends = np.stack([np.minimum(ends[0], wider[0]), np.maximum(ends[1], wider[1])])
         return np.asarray(inverse_transform(centre + ends, self.residual, self.bounds))
 
@@ -230,10 +236,12 @@ def parts_of(kind: Kind, parts: Sequence[str] | None) -> tuple[str, ...]:
     >>> parts_of("mean", None)
     ('coefficients', 'candidates', 'law')
     """
-    if kind not in ("run", "mean"):
+    if not isinstance(kind, str) or kind not in ("run", "mean"):
         raise DataError(f"kind must be 'run' (one new run) or 'mean' (the curve), got {kind!r}.")
     if parts is None:
         return PARTS if kind == "run" else PARTS[:3]
+    if isinstance(parts, str) or not isinstance(parts, Collection):
+        raise DataError(f"parts must be a sequence among {PARTS}, got {parts!r}.")
     unknown = [p for p in parts if p not in PARTS]
     if unknown:
         raise DataError(f"parts must be among {PARTS}, got {unknown[0]!r}.")
@@ -256,8 +264,8 @@ def check_level(level: Any) -> float:
     scaling_laws.errors.DataError: level must be in (0, 1), got 95. Did you mean 0.95?
     """
     try:
-        value = float(level)
-    except (TypeError, ValueError):
+        value = float(as_floats("level", level))
+    except (DataError, TypeError):
         raise DataError(f"level must be a number in (0, 1), got {level!r}.") from None
     if not 0.0 < value < 1.0:
         hint = f" Did you mean {value / 100:g}?" if 1.0 < value < 100.0 else ""

@@ -92,8 +92,12 @@ def lack_of_fit(
 
     _, group = np.unique(configuration, return_inverse=True)
     group = group.ravel()
+    weights = (
+        weights / weights.max()
+    )  # only their ratios matter, and sums of tiny ones have no float
     total = np.bincount(group, weights)
-    mean = np.bincount(group, weights * residuals) / total
+    sums = np.bincount(group, weights * residuals)
+    mean = np.divide(sums, total, out=np.zeros(len(total)), where=total > 0)  # weights may vanish
     n, levels = len(residuals), len(total)
     inner, outer = n - levels, levels - free_coefficients
     pure = float(np.sum(weights * (residuals - mean[group]) ** 2))

@@ -72,6 +72,8 @@ class Cuts:
 def make_cuts(runs: Runs, along: str) -> Cuts:
     """Return up to six automatic cuts of the runs."""
     axis = runs.compute() if along == "flops" else runs.column(along)
+    if not np.isfinite(axis).all():
+        raise DataError(f"the scale of the runs along '{along}' is beyond floating point.")
     return Cuts(along, axis, automatic_cuts(axis), direction_kind(runs.inputs, along))
 
 
@@ -300,7 +302,8 @@ def _focused(
     relative = axis / axis[mask].max() if (axis > 0).all() else np.ones_like(axis)
     relative = np.where(mask, relative, 0.0)
     out = np.stack([np.where(mask, problem.weights * relative**g, 0.0) for g in focuses])
-    return np.asarray(out / out.mean(axis=1, keepdims=True))
+    mean = out.mean(axis=1, keepdims=True)  # zero where every weight but the mask's has no float
+    return np.asarray(np.divide(out, mean, out=out, where=mean > 0))
 
 
 def _drawn_to(pull: Mapping[str, tuple[float, float]], problem: Problem, starts: Array) -> Problem:

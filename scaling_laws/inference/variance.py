@@ -119,10 +119,12 @@ class Components:
         with np.errstate(all="ignore"):
             density = np.exp(fit - np.nanmax(fit[np.isfinite(fit)], initial=0.0))
         density = np.nan_to_num(density * np.sqrt(np.maximum(information, 0.0)))
-        mass = 0.5 * (density[1:] + density[:-1]) * np.diff(ratio)
-        if not mass.sum() > 0:
+        with np.errstate(over="ignore"):  # ratios too large to add up
+            mass = 0.5 * (density[1:] + density[:-1]) * np.diff(ratio)
+            total = mass.sum()
+        if not 0 < total < np.inf:
             return np.full(len(ranks), (self.estimate[0] / max(self.estimate[1], 1e-300)) ** 2)
-        below = np.concatenate([[0.0], np.cumsum(mass)]) / mass.sum()
+        below = np.concatenate([[0.0], np.cumsum(mass)]) / total
         return np.asarray(np.interp(ranks, below, ratio))
 
 

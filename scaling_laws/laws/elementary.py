@@ -16,7 +16,8 @@ def grown(amplitude: Any, rate: Any, factor: float) -> Any:
     >>> float(grown(3.0, 0.5, 4.0))
     6.0
     """
-    return amplitude * np.exp(rate * np.log(factor))
+    with np.errstate(over="ignore"):  # infinite where it is too large
+        return amplitude * np.exp(rate * np.log(factor))
 
 
 def regrown(coef: Mapping[str, Any], *terms: tuple[str, Any, float]) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from scaling_laws.errors import DataError, LawError, suggest
-from scaling_laws.quantities import Domain, check_values, quantity
+from scaling_laws.quantities import Domain, as_floats, check_values, quantity
 
 Array = NDArray[np.float64]
 Role = Literal["floor", "plateau", "amplitude", "exponent", "scale", "shape", "slope"]
@@ -282,7 +282,7 @@ class LawFamily:
             raise LawError(
                 f"inputs must be a sequence of names, got '{inputs}': write ('{inputs}',)."
             )
-        names = self.inputs if inputs is None else tuple(inputs)
+        names = self.inputs if inputs is None else name_tuple("inputs", inputs)
         if len(set(names)) < len(names):
             raise LawError(f"law '{self.name}': an input is named twice in {names}.")
         if self.build is None and len(names) != len(self.inputs):
@@ -389,7 +389,7 @@ class LawFamily:
         missing = [n for n in names if n not in coef]
         if missing:
             raise LawError(f"law '{self.name}' needs a value for {missing}.")
-        values = tuple(float(coef[n]) for n in names)
+        values = tuple(_number(self.name, n, coef[n]) for n in names)
         if not np.all(np.isfinite(values)):
             raise LawError(f"law '{self.name}' has coefficients that are not finite: {dict(coef)}.")
         return Law(self, values, **about)
@@ -460,7 +460,10 @@ class Law:
             An input is missing, unknown, or outside its domain.
         """
         arrays = check_inputs(self.family, inputs)
-        value = self.family.evaluate(arrays, self.values)
+        with np.errstate(
+            over="ignore", under="ignore", divide="ignore"
+        ):  # infinite where it is too large
+            value = self.family.evaluate(arrays, self.values)
         return float(value) if np.ndim(value) == 0 else value
 
     def to_dict(self) -> dict[str, Any]:
@@ -475,6 +478,37 @@ class Law:
             "convention": self.convention,
             "validity": [list(v) for v in self.validity],
         }
+
+
+def name_tuple(option: str, names: Any) -> tuple[str, ...]:
+    """Return a sequence of names as a tuple.
+
+    Raises
+    ------
+    LawError
+        Something else.
+
+    Examples
+    --------
+    >>> name_tuple("inputs", ["params", "tokens"])
+    ('params', 'tokens')
+    """
+    if isinstance(names, str) or not isinstance(names, Iterable) or getattr(names, "ndim", 1) < 1:
+        raise LawError(f"{option} must be a sequence of names, got {names!r}.")
+    found = tuple(names)
+    wrong = [n for n in found if not isinstance(n, str)]
+    if wrong:
+        raise LawError(f"{option} must be a sequence of names, got {wrong[0]!r} among them.")
+    return found
+
+
+def _number(law: str, name: str, value: Any) -> float:
+    try:
+        return float(as_floats(name, value))
+    except (DataError, TypeError):  # an array of several is no number either
+        raise LawError(
+            f"law '{law}': coefficient '{name}' must be a number, got {value!r}."
+        ) from None
 
 
 def check_inputs(family: LawFamily, inputs: Mapping[str, ArrayLike]) -> list[Array]:

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 Keep = Literal["latest", "earliest"]
 
+_MOST = 10**11  # samples: more indices fill any memory
+
 
 def subsets(
     n: int,
@@ -81,8 +83,10 @@ def subsets(
     [1, 4]
     """
     count = _whole(n)
-    if count is None or count < 1:
-        raise MeasureError(f"subsets: n must be a whole number of samples from 1 up, got {n!r}.")
+    if count is None or not 1 <= count <= _MOST:
+        raise MeasureError(
+            f"subsets: n must be a whole number of samples, 1 to {_MOST:.0e}, got {n!r}."
+        )
     counts = _counts(sizes, count)
     nested = nested_order(
         count, stratify=stratify, groups=groups, time=time, keep=keep, seed=seed, least=counts[0]
@@ -182,7 +186,7 @@ def nested_order(
 
     if keep not in ("latest", "earliest"):
         raise MeasureError(f"subsets: keep must be 'latest' or 'earliest', got {keep!r}.")
-    rng = np.random.default_rng(seed)
+    rng = generator(seed, "subsets")
     order = rng.permutation(n).astype(np.int64)
     if groups is not None:
         if stratify is not None or time is not None:
@@ -251,13 +255,39 @@ def _ordered(order: NDArray[np.int64], time: NDArray[Any], keep: Keep) -> NDArra
     return order[np.argsort(rank[order], kind="stable")]
 
 
+def is_list(values: Any) -> bool:
+    """Whether ``values`` can be gone through; an array without axes cannot."""
+    return isinstance(values, Iterable) and getattr(values, "ndim", 1) > 0
+
+
+def generator(seed: Any, what: str) -> np.random.Generator:
+    """Return the generator of a seed, or the one given.
+
+    Raises
+    ------
+    MeasureError
+        Neither a whole number >= 0 nor a generator.
+
+    Examples
+    --------
+    >>> int(generator(0, "subsets").integers(10)) == int(generator(0, "subsets").integers(10))
+    True
+    """
+    import numpy as np
+
+    whole = _whole(seed)
+    if not isinstance(seed, np.random.Generator) and (whole is None or whole < 0):
+        raise MeasureError(f"{what}: seed must be a whole number >= 0, got {seed!r}.")
+    return np.random.default_rng(seed)
+
+
 def _whole(value: Any) -> int | None:
     return int(value) if isinstance(value, Integral) and not isinstance(value, bool) else None
 
 
 def _counts(sizes: Any, n: int) -> list[int]:
     """Sizes as ascending counts."""
-    if isinstance(sizes, (str, Real)) or not isinstance(sizes, Iterable):
+    if isinstance(sizes, str | Real) or not is_list(sizes):
         raise MeasureError(f"subsets: sizes must be a list, got {sizes!r}; write [{sizes}].")
     counts = [_count(size, n) for size in sizes]
     if not counts:

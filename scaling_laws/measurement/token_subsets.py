@@ -9,6 +9,7 @@ from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
 
 from scaling_laws.errors import MeasureError
+from scaling_laws.measurement.subsets import generator, is_list
 
 if TYPE_CHECKING:
     import numpy as np
@@ -90,13 +91,15 @@ def token_subsets(
     import numpy as np
 
     counts = _token_counts(documents, tokens)
-    order = np.random.default_rng(seed).permutation(len(counts)).astype(np.int64)
+    order = generator(seed, "token_subsets").permutation(len(counts)).astype(np.int64)
     order = order[counts[order] > 0]
     ends = np.cumsum(counts[order])
     total = int(ends[-1]) if len(ends) else 0
     if not total:
         raise MeasureError("token_subsets: the documents hold no tokens. Give others.")
     chosen: dict[int, TokenSubset] = {}
+    if isinstance(budgets, str) or not is_list(budgets):
+        raise MeasureError(f"token_subsets: budgets must be a list, got {budgets!r}.")
     for budget in sorted(_budget(value, total) for value in budgets):
         found = _up_to(order, ends, budget, whole)
         if found.tokens in chosen:

@@ -213,8 +213,9 @@ class Answerer:
         low, high = (np.where(keep, end.ravel() + moved, np.nan) for end in ends)
         extra = np.log1p(self.tolerance)
         u_less = surface.best_split(c - extra)[0].ravel()
-        less = {"params": np.exp(u_less), "tokens": np.exp(c - extra - u_less)}
-        full = {"params": np.exp(u), "tokens": np.exp(c - u)}
+        with np.errstate(over="ignore"):  # infinite where only the other one helps
+            less = {"params": np.exp(u_less), "tokens": np.exp(c - extra - u_less)}
+            full = {"params": np.exp(u), "tokens": np.exp(c - u)}
         worth = np.abs(self._predict(less, keep) - self._predict(full, keep))
         return {
             "params": (np.exp(low), np.exp(high)),

@@ -140,8 +140,10 @@ def check_budget(question: str, flops: Array, smallest: float | None) -> None:
     """
     if smallest is None or flops.min() * _RATE >= smallest:
         return
+    with np.errstate(over="ignore"):
+        times = f"{smallest / flops.min():.2g}"
     raise PlanError(
-        f"{question}: flops={flops.min():.3g} is {smallest / flops.min():.2g} times below the "
+        f"{question}: flops={flops.min():.3g} is {times} times below the "
         f"smallest compute the law knows ({smallest:.3g} FLOP). It looks like a speed in FLOP/s: "
         "multiply by the seconds of the run."
     )

@@ -212,7 +212,7 @@ def _sides(
     for value, side in ((low, -1), (high, 1)):
         if value is None:
             continue
-        if not is_number(value) or not 0 < value < np.inf:
+        if not is_number(value) or not 0 < value <= np.finfo(float).max:
             raise PlanError(
                 f"{where}: the limit of '{name}' must be a positive number, a pair (at least, at "
                 f"most), or a Limit: got {value!r}. Write counts out, such as 7e9 for '7B'."

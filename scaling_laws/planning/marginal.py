@@ -74,8 +74,9 @@ def _gain(source: Source, point: Mapping[str, float], name: str, draws: bool) ->
         with np.errstate(all="ignore"):
             return np.asarray(source.law.family.evaluate(inputs, coef), dtype=float).ravel()
 
-    slope = (target(np.exp(_STEP)) - target(np.exp(-_STEP))) / (2 * _STEP)
-    return np.asarray((slope if source.higher else -slope) * np.log(1.01))
+    with np.errstate(over="ignore", invalid="ignore"):  # NaN where the target is infinite
+        slope = (target(np.exp(_STEP)) - target(np.exp(-_STEP))) / (2 * _STEP)
+        return np.asarray((slope if source.higher else -slope) * np.log(1.01))
 
 
 def _extra(measures: Measures, point: Mapping[str, float], name: str, unit: str) -> float:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from scaling_laws.data.frozen import Frozen
 from scaling_laws.errors import Note
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ _DERIVED = ("tokens_per_param", "epochs", "device_hours")
 
 
 @dataclass(frozen=True, eq=False)
-class Plan:
+class Plan(Frozen):
     """What to train, how sure that is, and what to be careful about.
 
     Scalars in, floats out; arrays in, arrays out. When nothing answers a scalar question

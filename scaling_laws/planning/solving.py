@@ -172,7 +172,8 @@ class Task:
         full = self._full(values, w)
         inputs = [full[n] for n in self.source.law.inputs]
         if self.confidence is not None:
-            return self._assured(inputs)
+            assured = self._assured(inputs)
+            return np.broadcast_to(assured, np.broadcast_shapes(assured.shape, w.shape))
         with np.errstate(all="ignore"):
             value = np.asarray(self.source.law.family.evaluate(inputs, coef), dtype=float)
         shape = np.broadcast_shapes(value.shape, w.shape, (len(coef[0]), 1))

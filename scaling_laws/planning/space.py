@@ -218,7 +218,7 @@ def _range(source: Source, name: str, ranges: Mapping[str, Any]) -> tuple[float,
 
 def _number(name: str, value: Any, least: float | None = None) -> float:
     """Return a positive number, or one of at least ``least``."""
-    known = is_number(value) and np.isfinite(value)
+    known = is_number(value) and abs(value) <= np.finfo(float).max
     if not known or (value <= 0 if least is None else value < least):
         bound = "> 0" if least is None else f">= {least:g}"
         raise PlanError(

@@ -209,7 +209,8 @@ class _Chunk:
         q = gradient.shape[1]
         diagonal = np.maximum(np.abs(np.einsum("kqq->kq", hessian)), 1e-300)
         unit = 1.0 / np.sqrt(diagonal)
-        scaled = hessian * unit[:, :, None] * unit[:, None, :]
+        with np.errstate(invalid="ignore", over="ignore"):  # what is not finite is left out below
+            scaled = hessian * unit[:, :, None] * unit[:, None, :]
         scaled[:, np.arange(q), np.arange(q)] += (self.damping + 1e-15)[:, None]
         scaled = np.where(held[:, :, None] | held[:, None, :], 0.0, scaled)
         scaled[:, np.arange(q), np.arange(q)] += held

@@ -13,7 +13,7 @@ from scaling_laws.data.runs import Runs, check_runs, design_notes
 from scaling_laws.errors import DataError, LawError, Note, suggest
 from scaling_laws.laws.family import LawFamily
 from scaling_laws.laws.registry import get_law
-from scaling_laws.quantities import quantity
+from scaling_laws.quantities import as_floats, quantity
 from scaling_laws.solving.objective import (
     Array,
     Huber,
@@ -25,6 +25,8 @@ from scaling_laws.solving.objective import (
 from scaling_laws.solving.point import PointSolution, solve_point
 
 Tie = str | tuple[str, float]
+
+_MOST = 10_000_000  # draws: more fill any memory
 
 
 @dataclass(frozen=True)
@@ -48,8 +50,7 @@ class Settings:
         if self.robust is not None and not isinstance(self.robust, Huber):
             raise DataError(f"robust must be a Huber or None, got {self.robust!r}.")
         self._check_numbers()
-        number = isinstance(self.focus, int | float) and not isinstance(self.focus, bool)
-        if not (number and np.isfinite(self.focus) and self.focus >= 0):
+        if not (_factor(self.focus) and self.focus >= 0):
             raise DataError(f"focus must be a finite number >= 0, got {self.focus!r}.")
 
     def _check_numbers(self) -> None:
@@ -61,14 +62,19 @@ class Settings:
             for name, value in given.items():
                 numbers = [value] if count == 1 else value
                 try:
-                    ok = len(numbers) == count and not np.isnan([float(v) for v in numbers]).any()
+                    ok = len(numbers) == count
+                    ok = ok and not any(np.isnan(as_floats(name, v)).any() for v in numbers)
+                    ok = ok and all(np.ndim(v) == 0 for v in numbers)
                 except (TypeError, ValueError):
                     ok = False
                 if not ok:
                     wanted = "a number" if count == 1 else "a pair of numbers"
                     raise DataError(f"{option} of '{name}' must be {wanted}, got {value!r}.")
+        if not isinstance(self.ties, Mapping):
+            raise DataError(f"ties must map coefficients to others, got {self.ties!r}.")
         for name, tie in self.ties.items():
-            if not isinstance(tie, str) and (isinstance(tie, int | float) or len(tie) != 2):
+            pair = isinstance(tie, tuple | list) and len(tie) == 2
+            if not isinstance(tie, str) and not (pair and _factor(tie[1])):
                 raise DataError(f"ties of '{name}' must be a name or (name, factor), got {tie!r}.")
 
     def check(
@@ -358,9 +364,9 @@ class Prepared:
         full = self.problem.full(free)
         if self.solved_as_other and self.family.from_solved is not None:
             names = self.family.coefficient_names
-            coef = self.family.from_solved(
-                dict(zip(self.problem.family.coefficient_names, full.T, strict=True))
-            )
+            solved = dict(zip(self.problem.family.coefficient_names, full.T, strict=True))
+            with np.errstate(over="ignore"):  # scales of exponents near 0 have no float
+                coef = self.family.from_solved(solved)
             full = np.stack([coef[n] for n in names], axis=1)
         return _rescaled(self.family, full, 1.0 / self.factors)
 
@@ -398,8 +404,17 @@ def check_draw_options(draws: int, workers: int, seed: int) -> None:
     for name, value, least in (("draws", draws, 0), ("workers", workers, 1)):
         if isinstance(value, bool) or not isinstance(value, int) or value < least:
             raise DataError(f"{name} must be an integer >= {least}, got {value!r}.")
-    if isinstance(seed, bool) or not isinstance(seed, int | np.integer):
-        raise DataError(f"seed must be an integer, got {seed!r}.")
+        if value > _MOST:
+            raise DataError(f"{name} must be at most {_MOST}, got {value}.")
+    whole = isinstance(seed, int | np.integer) and not isinstance(seed, bool)
+    if not whole or not -(2**63) <= seed < 2**63:
+        raise DataError(f"seed must be an integer of at most 64 bits, got {seed!r}.")
+
+
+def _factor(value: Any) -> bool:
+    """Whether a value is a finite number."""
+    known = isinstance(value, int | float | np.number) and not isinstance(value, bool)
+    return known and abs(value) <= np.finfo(float).max
 
 
 def easier_form(family: LawFamily) -> LawFamily | None:

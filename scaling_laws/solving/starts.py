@@ -177,7 +177,7 @@ def _first_order_weights(problem: Problem) -> Array:
     """Weights that make squared errors on the target match the residual scale to first order."""
     y = problem.y
     if problem.residual == "log":
-        return 1.0 / np.maximum(y, 1e-300) ** 2
+        return 1.0 / np.clip(y, 1e-150, 1e150) ** 2  # squares that have a float
     if problem.residual == "logit":
         low, high = problem.bounds
         return (1.0 / np.maximum((y - low) * (high - y) / (high - low), 1e-6)) ** 2

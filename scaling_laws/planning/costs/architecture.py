@@ -88,7 +88,9 @@ class Transformer:
         check_options(self)
         for name in (f.name for f in fields(self)):
             value = getattr(self, name)
-            if name not in {"gated", "tied", "biases", "positions"} and value is not None:
+            if name == "key_value_heads" and value is None:
+                continue
+            if name not in {"gated", "tied", "biases", "positions"}:
                 one("Transformer", name, value, unit="count")
         if self.key_value_heads is not None and self.key_value_heads > self.heads:
             raise PlanError(

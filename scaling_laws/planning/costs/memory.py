@@ -202,7 +202,7 @@ def serving_bytes(
     15.33
     """
     size = positive("serving_bytes", "params", params)
-    weights = size * one("serving_bytes", "bits", bits, unit="bits") / 8
+    weights = size * (one("serving_bytes", "bits", bits, unit="bits") / 8)
     return plain(weights + _cache("serving_bytes", shape, sequences, context, cache_bits))
 
 

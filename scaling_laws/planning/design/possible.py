@@ -115,7 +115,7 @@ def table_inputs(law: Law, table: Any, question: str, what: str) -> tuple[Array,
         )
     named = {}
     for name in law.inputs:
-        value = np.asarray(table[name])
+        value = _entries(table[name])
         if value.dtype.kind == "b" or any(isinstance(v, bool | np.bool_) for v in value.ravel()):
             raise PlanError(
                 f"{question}: {what}: '{name}' holds truth values, not numbers. Give counts."
@@ -131,6 +131,16 @@ def table_inputs(law: Law, table: Any, question: str, what: str) -> tuple[Array,
             "at least."
         )
     return tuple(np.ascontiguousarray(a, dtype=float) for a in arrays)
+
+
+def _entries(values: Any) -> Array:
+    """Return a column as an array; of objects, where its entries are not alike."""
+    try:
+        return np.asarray(values)
+    except ValueError:
+        out = np.empty(len(values), dtype=object)
+        out[:] = list(values)
+        return out
 
 
 def candidates_of(law: Law, table: Any, cost: Any, question: str, what: str) -> Candidates:

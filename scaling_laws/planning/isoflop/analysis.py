@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from scaling_laws.data.frozen import Frozen
 from scaling_laws.errors import Note, PlanError
 from scaling_laws.laws.family import Array, Law
 from scaling_laws.planning.checks import asked, check_options
@@ -32,7 +33,7 @@ _PRIOR_DOF = 4.0  # degrees of freedom that the other budgets' noise counts for 
 
 
 @dataclass(frozen=True, eq=False)
-class IsoFLOP:
+class IsoFLOP(Frozen):
     """Optima of every budget and the power law through them. Frozen; made by `fit_isoflop`.
 
     Parameters

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from scaling_laws.data.frozen import Frozen
 from scaling_laws.errors import Note, PlanError
 from scaling_laws.laws.family import Array
 from scaling_laws.planning.checks import asked
@@ -23,7 +24,7 @@ _GRID = 0.05  # in ln compute, steps that smoothed curves are held on
 
 
 @dataclass(frozen=True, eq=False)
-class Envelope:
+class Envelope(Frozen):
     """Least loss over training curves and the power law through it; made by `fit_envelope`.
 
     Parameters

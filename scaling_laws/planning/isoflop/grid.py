@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 _TOKENS_PER_PARAM = 20.0
 
+_MOST = 10_000  # sizes a budget
+
 
 def isoflop_grid(
     budgets: ArrayLike,
@@ -74,11 +76,14 @@ def isoflop_grid(
     for name in ("span", "tokens_per_param"):
         if np.ndim(given[name]):
             raise PlanError(f"isoflop_grid: {name} must be one number, got {given[name]!r}.")
+    if not len(rows["budgets"]):
+        raise PlanError("isoflop_grid: budgets is empty. Give at least one.")
     if not span > 1.0:
         raise PlanError(f"isoflop_grid: span must be above 1, got {span!r}.")
     count: Any = sizes_per_budget
-    if isinstance(count, bool) or not isinstance(count, int | np.integer) or count < 3:
-        raise PlanError(f"isoflop_grid: sizes_per_budget must be 3 or more, got {count!r}.")
+    whole = isinstance(count, int | np.integer) and not isinstance(count, bool)
+    if not whole or not 3 <= count <= _MOST:
+        raise PlanError(f"isoflop_grid: sizes_per_budget must be 3 to {_MOST}, got {count!r}.")
     price, flops = get_cost(cost), rows["budgets"]
     centre = np.sqrt(flops / (price.kappa * tokens_per_param))
     if law is not None:

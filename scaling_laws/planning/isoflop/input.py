@@ -45,7 +45,7 @@ def budget_numbers(data: Mapping[str, Array], budget: str | None, gap: float) ->
         number = np.unique(data[budget], return_inverse=True)[1].ravel()
     for i in range(int(number.max()) + 1):
         part = data["flops"][number == i]
-        if part.max() > SPREAD * part.min():
+        if part.max() / SPREAD > part.min():
             raise PlanError(
                 f"runs from {part.min():.3g} to {part.max():.3g} FLOP without a gap "
                 f"of {gap:.0%} between them are no budget. Name a column of budgets (budget=), "
@@ -64,7 +64,7 @@ def check_isoflop(gap: Any, span: Any, residual: Any = "log") -> None:
     """
     for name, value, least in (("gap", gap, 0.0), ("span", span, 1.0)):
         number = isinstance(value, int | float) and not isinstance(value, bool)
-        if not number or not value > least or (name == "gap" and not np.isfinite(value)):
+        if not number or not value > least or (name == "gap" and value == np.inf):
             raise PlanError(f"{name} must be a number above {least:g}, got {value!r}.")
     if residual not in ("log", "linear"):
         raise PlanError(f"residual must be 'log' or 'linear', got {residual!r}.")

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from scaling_laws.data.frozen import Frozen
 from scaling_laws.inference.resample import keyed_normals, keyed_ranks
 from scaling_laws.laws.family import Array
 
@@ -13,7 +14,7 @@ _FEWEST = 2  # budgets that a line needs
 
 
 @dataclass(frozen=True, eq=False)
-class Line:
+class Line(Frozen):
     """ln of several quantities along ln C: ``level + slope (ln C - centre)``.
 
     Parameters

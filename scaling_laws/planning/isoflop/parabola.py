@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -142,7 +143,7 @@ def slices(log_n: Array, y: Array, log_c: Array, number: Positions, span: float)
     """
     parts = [np.flatnonzero(number == i) for i in range(int(number.max()) + 1)]
     budgets = np.array([np.median(log_c[p]) for p in parts])
-    chosen = [_near_minimum(log_n, y, p, np.log(span)) for p in parts]
+    chosen = [_near_minimum(log_n, y, p, math.log(span)) for p in parts]
     centre = np.array([log_n[rows].mean() for rows in chosen])
     maps = [_map(log_n[rows] - c) for rows, c in zip(chosen, centre, strict=True)]
     ends = np.array([[log_n[rows].min(), log_n[rows].max()] for rows in chosen]).T
