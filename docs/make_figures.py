@@ -1,4 +1,4 @@
-"""Draw the README's figure from the bundled runs: ``python docs/make_figures.py``."""
+"""Draw the figures of README and tutorial from the bundled runs: ``python docs/make_figures.py``."""
 
 from __future__ import annotations
 
@@ -88,9 +88,32 @@ def plan(ax, planner, largest) -> None:
     ax.set_title("what to train next, with 90 % intervals", fontsize=10, color=INK)
 
 
+def tutorial() -> None:
+    """Runs as they are, and held-out runs beside their predictions."""
+    runs = sl.load_dataset("tiny_lm")
+    figure, ax = plt.subplots(figsize=(5, 3.5), layout="constrained")
+    for size, group in runs.groupby("params"):
+        mean = group.groupby("tokens").loss.mean()
+        ax.plot(mean.index, mean, "o-", ms=3, lw=1, label=f"{size:.2g}")
+    ax.set(xscale="log", xlabel="training tokens", ylabel="held-out loss [nats/byte]")
+    ax.legend(title="parameters", fontsize=7)
+    figure.savefig(FIGURES / "tutorial_look.png", dpi=110)
+    small = runs[runs.flops <= runs.flops.max() / 10]
+    large = runs.drop(small.index)
+    ahead = sl.select(small).predict(large[["params", "tokens"]]).assign(actual=large.loss.values)
+    figure, ax = plt.subplots(figsize=(4.2, 3.6), layout="constrained")
+    ends = [ahead.actual.min() * 0.95, ahead.actual.max() * 1.05]
+    ax.plot(ends, ends, color=GREY, lw=0.8)
+    ax.vlines(ahead.actual, ahead.loss_low, ahead.loss_high, color=ORANGE, lw=0.8, alpha=0.6)
+    ax.plot(ahead.actual, ahead.loss, "o", ms=4, mfc="white", mec=ORANGE, mew=1.2)
+    ax.set(xlabel="measured loss [nats/byte]", ylabel="predicted from smaller runs, 90 % interval")
+    figure.savefig(FIGURES / "tutorial_held_out.png", dpi=110)
+
+
 def _count(value: float) -> str:
     return f"{value / 1e6:.2g} M" if value < 1e8 else f"{value / 1e6:.0f} M"
 
 
 if __name__ == "__main__":
     readme()
+    tutorial()

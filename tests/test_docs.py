@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import re
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -66,17 +67,44 @@ def test_adding_a_law_takes_fewer_than_15_lines():
     assert sum(bool(line.strip()) for line in code.splitlines()) < 15
 
 
-def test_the_index_lists_every_page():
+def test_the_index_lists_every_page_once():
     index = (DOCS / "index.md").read_text(encoding="utf-8")
-    tree = re.search(r"```\{toctree\}\n(.*?)```", index, re.DOTALL)
-    listed = {w for w in tree[1].split("\n") if w and not w.startswith(":")}
-    assert listed == {p.stem for p in PAGES} - {"index"}
+    trees = re.findall(r"```\{toctree\}\n(.*?)```", index, re.DOTALL)
+    listed = [w for tree in trees for w in tree.split("\n") if w and not w.startswith(":")]
+    assert sorted(listed) == sorted({p.stem for p in PAGES} - {"index"})
 
 
-def test_links_between_pages_lead_somewhere():
-    for page in [*WITH_CODE, ROOT / "CHANGELOG.md"]:
-        for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
-            assert (page.parent / target).exists(), f"{page.name} links to {target}"
+def links(page: Path) -> Iterator[tuple[str, str]]:
+    """File and anchor of every relative link of a page, code left out."""
+    text = re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.M | re.S)
+    for target in re.findall(r"\]\(([^)\s]+)\)", re.sub(r"`[^`\n]*`", "", text)):
+        if not re.match(r"[a-z]+:", target):
+            file, _, anchor = target.partition("#")
+            yield file, anchor
+
+
+def anchors(page: Path) -> set[str]:
+    """Names that a link into a page may end in: of its headings, as GitHub does, and targets."""
+    text = re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.M | re.S)
+    titles = re.findall(r"^#{1,3} (.+)$", text, re.M)
+    slugs = [re.sub(r"[^\w\- ]", "", t.strip().lower()).replace(" ", "-") for t in titles]
+    return {*slugs, *re.findall(r"^\(([\w-]+)\)=$", text, re.M)}
+
+
+@pytest.mark.parametrize("page", [*WITH_CODE, ROOT / "CHANGELOG.md"], ids=lambda p: p.name)
+def test_every_relative_link_leads_to_a_file_and_a_heading(page):
+    for file, anchor in links(page):
+        target = (page.parent / file).resolve() if file else page
+        assert target.exists(), f"{page.name} links to {file}"
+        assert target.is_relative_to(ROOT), f"{page.name} links out of the repository: {file}"
+        assert not anchor or anchor in anchors(target), f"{page.name} links to {file}#{anchor}"
+
+
+def test_a_broken_link_is_seen(tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text("# One (1)\n\n[a](#one-1) [b](gone.md#x) `[c](d)` [e](https://e.org)\n")
+    assert list(links(page)) == [("", "one-1"), ("gone.md", "x")]
+    assert anchors(page) == {"one-1"}
 
 
 @pytest.fixture(scope="module")
