@@ -92,9 +92,10 @@ def tutorial() -> None:
     """Runs as they are, and held-out runs beside their predictions."""
     runs = sl.load_dataset("tiny_lm")
     figure, ax = plt.subplots(figsize=(5, 3.5), layout="constrained")
-    for size, group in runs.groupby("params"):
+    colours = mpl.colormaps["viridis"](np.linspace(0, 0.85, runs.params.nunique()))
+    for (size, group), colour in zip(runs.groupby("params"), colours, strict=True):
         mean = group.groupby("tokens").loss.mean()
-        ax.plot(mean.index, mean, "o-", ms=3, lw=1, label=f"{size:.2g}")
+        ax.plot(mean.index, mean, "o-", ms=3, lw=1, color=colour, label=f"{size / 1e3:.0f} k")
     ax.set(xscale="log", xlabel="training tokens", ylabel="held-out loss [nats/byte]")
     ax.legend(title="parameters", fontsize=7)
     figure.savefig(FIGURES / "tutorial_look.png", dpi=110)
