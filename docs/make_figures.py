@@ -1,4 +1,4 @@
-"""Draw the figures of README and tutorial from the bundled runs: ``python docs/make_figures.py``."""
+"""Draw the figures of README and tutorial: ``python docs/make_figures.py``."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 # %% [markdown]
 # # Choosing a law: by what it foretells, not by how well it fits
 #
-# Many laws pass through the same runs. Which one to extrapolate with is a question about runs that
-# were *not* fitted: hold out the largest, fit the rest, compare.
+# Many laws pass through the same runs. Which one to extrapolate with is a question about runs
+# that were *not* fitted: hold out the largest, fit the rest, compare.
 
 # %%
 import numpy as np
@@ -37,14 +37,14 @@ table = pd.DataFrame(rows).set_index("law")
 print((100 * table).round(2))
 
 # %% [markdown]
-# `chinchilla` fits better than `kaplan_with_floor` and foretells three times worse; `translog` fits as
-# well as `coupled` and foretells worse by two thirds. What a law misses inside the data says little
-# about how it leaves them.
+# `chinchilla` fits better than `kaplan_with_floor` and foretells three times worse; `translog`
+# fits as well as `coupled` and foretells worse by two thirds. What a law misses inside the data
+# says little about how it leaves them.
 #
 # ## Without looking at the held-out runs
 #
-# A backtest does inside the small runs what was done above: fit the smaller, score the larger, cut
-# after cut.
+# A backtest does inside the small runs what was done above: fit the smaller, score the larger,
+# cut after cut.
 
 # %%
 for law in ("chinchilla", "kaplan_with_floor"):

@@ -2,8 +2,8 @@
 # # Comparing recipes: who wins at scale?
 #
 # Two recipes are known from small runs; which is better at a hundred times the compute? Here the
-# runs are simulated, so that the truth is known, and the same question is asked of two new recipes: one
-# that is worth 1.5 times the compute at every scale, and one whose lead fades.
+# runs are simulated, so that the truth is known, and the same question is asked of two new
+# recipes: one that is worth 1.5 times the compute at every scale, and one whose lead fades.
 
 # %%
 import numpy as np
@@ -39,15 +39,17 @@ scales = 3e20 * np.array([0.01, 0.1, 1.0, 10.0, 100.0])  # the largest runs have
 
 def gap(name):
     """Loss less the reference's, each at its own best size: the truth."""
-    best = (sl.Planner(truths[n]).for_budget(flops=scales).best["loss"] for n in (name, "reference"))
+    best = (
+        sl.Planner(truths[n]).for_budget(flops=scales).best["loss"] for n in (name, "reference")
+    )
     return np.subtract(*best)
 
 
 # %% [markdown]
 # ## A recipe that is better throughout
 #
-# The draws of both are paired, each recipe is taken at its own best size, and the last one named is
-# the reference.
+# The draws of both are paired, each recipe is taken at its own best size, and the last one named
+# is the reference.
 
 # %%
 COLUMNS = ["flops", "difference", "difference_low", "difference_high", "p_better", "winner"]
@@ -83,17 +85,17 @@ print(found.round(4).to_string(index=False))
 print(faded.crossing().T)
 
 # %% [markdown]
-# The crossing is found, between the scales where the true gap changes its sign. How far behind the
-# recipe falls is not: the winner at scale is named right, and `p_better` says how little that is worth. The interval holds the error that laws made
-# on other data; these laws are exact, so it is wider than it need be here. On open pairs of recipes
-# the winner was named right in 93 % at ten times the compute, in 85 % at thirty times
-# (`docs/comparing_recipes.md`).
+# The crossing is found, between the scales where the true gap changes its sign. How far behind
+# the recipe falls is not: the winner at scale is named right, and `p_better` says how little
+# that is worth. The interval holds the error that laws made on other data; these laws are exact,
+# so it is wider than it need be here. On open pairs of recipes the winner was named right in 93
+# % at ten times the compute, in 85 % at thirty times (`docs/comparing_recipes.md`).
 #
 # ## "Today's gap stays"
 #
-# Laws fitted apart extrapolate the small difference of two large errors. `compare` takes the weighted
-# median of four ideas about how the gap goes on; its weights were learned on open data and move with
-# backtests of the gap.
+# Laws fitted apart extrapolate the small difference of two large errors. `compare` takes the
+# weighted median of four ideas about how the gap goes on; its weights were learned on open data
+# and move with backtests of the gap.
 
 # %%
 print({name: both.weights for name, both in (("steady", better), ("fading", faded))})

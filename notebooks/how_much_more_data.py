@@ -1,9 +1,9 @@
 # %% [markdown]
 # # How much more data?
 #
-# A classifier of handwritten digits has been trained on up to 280 images. Are more worth labelling,
-# how many does an error of 5 % take, and is it in reach at all? The bundled table goes on to 1,400
-# images, so the answers can be checked.
+# A classifier of handwritten digits has been trained on up to 280 images. Are more worth
+# labelling, how many does an error of 5 % take, and is it in reach at all? The bundled table
+# goes on to 1,400 images, so the answers can be checked.
 
 # %%
 import numpy as np
@@ -31,7 +31,8 @@ print(ahead.round(3))
 # %% [markdown]
 # ## How many images for an error of 5 %, and of 0.1 %?
 #
-# The answer is a range, the share of draws that ever get there (`share`), or why none can be given.
+# The answer is a range, the share of draws that ever get there (`share`), or why none can be
+# given.
 
 # %%
 fit = sl.fit(seen, "power_with_floor", target="error", inputs=("samples",), draws=300)
@@ -54,7 +55,9 @@ while True:
     fit = sl.fit(known, "power_with_floor", target="error", inputs=("samples",), draws=200)
     answer = sl.Planner(fit).for_target(0.05)
     wanted = answer.best["samples"] if answer.feasible else np.inf
-    print(f"up to {reached:4d} images: {wanted:6.0f} wanted, in reach in {answer.share:.0%} of draws")
+    print(
+        f"up to {reached:4d} images: {wanted:6.0f} wanted, in reach in {answer.share:.0%} of draws"
+    )
     further = available[(available > reached) & (available <= 2 * reached)]
     if wanted <= reached or not len(further):
         break

@@ -2,11 +2,11 @@
 # # Planning under constraints
 #
 # A budget is seldom a number of FLOP. It is eight accelerators until Thursday, a sum of money, a
-# memory the model must be served from, a corpus that ends. Each is a limit; the plan says which of
-# them binds and what relaxing it is worth.
+# memory the model must be served from, a corpus that ends. Each is a limit; the plan says which
+# of them binds and what relaxing it is worth.
 #
-# The law is a published one, so the answers are about models of that kind; put your own fit in its
-# place and they carry intervals.
+# The law is a published one, so the answers are about models of that kind; put your own fit in
+# its place and they carry intervals.
 
 # %%
 from functools import partial

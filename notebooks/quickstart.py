@@ -1,9 +1,9 @@
 # %% [markdown]
 # # Quickstart: from a CSV of runs to what to train next
 #
-# Your table, whatever its columns are called; a law; what to doubt; a check on runs that were held
-# out; a plan. Here the table is written from the bundled runs of small language models, under names
-# as a tracker would give them.
+# Your table, whatever its columns are called; a law; what to doubt; a check on runs that were
+# held out; a plan. Here the table is written from the bundled runs of small language models,
+# under names as a tracker would give them.
 
 # %%
 import tempfile

@@ -1,15 +1,16 @@
 # %% [markdown]
 # # Replicating Chinchilla: why two fits to the same runs disagree
 #
-# Hoffmann et al. (2022, arXiv:2203.15556) estimated the compute-optimal size in three ways. The third,
-# a law fitted to all runs, disagreed with the other two and with the model they trained. Besiroglu et
-# al. (2024, arXiv:2404.10102) digitised the runs and fitted the law again: other constants. The
-# published ones are rounded, they do not minimise their own objective, and their intervals are too
-# narrow to be true.
+# Hoffmann et al. (2022, arXiv:2203.15556) estimated the compute-optimal size in three ways. The
+# third, a law fitted to all runs, disagreed with the other two and with the model they trained.
+# Besiroglu et al. (2024, arXiv:2404.10102) digitised the runs and fitted the law again: other
+# constants. The published ones are rounded, they do not minimise their own objective, and their
+# intervals are too narrow to be true.
 #
 # The original runs were never published. So this notebook *simulates* a study of the same shape
-# from the corrected law, whose truth is known, and commits the mistakes one by one. What it shows
-# is that each is enough to produce a discrepancy of the kind, not that it must have been the cause.
+# from the corrected law, whose truth is known, and commits the mistakes one by one. What it
+# shows is that each is enough to produce a discrepancy of the kind, not that it must have been
+# the cause.
 
 # %%
 import os
@@ -31,8 +32,8 @@ published = {
 # %% [markdown]
 # ## The discrepancy
 #
-# Chinchilla has 70B parameters and 1.4T tokens, 20 a parameter. `a` is the exponent of the best size
-# in compute, beta / (alpha + beta).
+# Chinchilla has 70B parameters and 1.4T tokens, 20 a parameter. `a` is the exponent of the best
+# size in compute, beta / (alpha + beta).
 
 # %%
 
@@ -71,8 +72,8 @@ print(f"a = {growth(fit.coef):.3f}, truth {growth(truth.coef):.3f}")
 # %% [markdown]
 # ## Mistake 1: a mean where a sum belongs
 #
-# Both have the same minimum. But Huber losses of 1e-3 are so small that their *mean* has gradients
-# below L-BFGS's default tolerance long before the minimum is reached.
+# Both have the same minimum. But Huber losses of 1e-3 are so small that their *mean* has
+# gradients below L-BFGS's default tolerance long before the minimum is reached.
 
 
 # %%
@@ -138,13 +139,14 @@ needed = len(runs) * ((high - low) / 0.001) ** 2
 print(f"80 % of draws: a from {low:.4f} to {high:.4f}; a width of 0.001 takes {needed:.2g} runs")
 
 # %% [markdown]
-# Besiroglu et al. find more than 600,000 for the original, where `a` is known less well (a standard
-# error of 0.020); fewer than 500 were made.
+# Besiroglu et al. find more than 600,000 for the original, where `a` is known less well (a
+# standard error of 0.020); fewer than 500 were made.
 #
 # ## And approach 2?
 #
-# Parabolas through isoFLOP curves miss the minimum where the exponents differ (arXiv:2603.22339), by a
-# factor that depends on how wide the grid is. With Hoffmann's exponents, 15 sizes a budget:
+# Parabolas through isoFLOP curves miss the minimum where the exponents differ
+# (arXiv:2603.22339), by a factor that depends on how wide the grid is. With Hoffmann's
+# exponents, 15 sizes a budget:
 
 # %%
 bias = {
@@ -165,8 +167,8 @@ for span, share in bias.items():
 #
 # ## With the digitised runs
 #
-# If you have the points of Besiroglu et al. as a CSV with `params`, `tokens`, `loss` and their flag
-# `excluded_by_besiroglu` of five outliers, name it in SCALING_LAWS_CHINCHILLA.
+# If you have the points of Besiroglu et al. as a CSV with `params`, `tokens`, `loss` and their
+# flag `excluded_by_besiroglu` of five outliers, name it in SCALING_LAWS_CHINCHILLA.
 
 # %%
 file = os.environ.get("SCALING_LAWS_CHINCHILLA")

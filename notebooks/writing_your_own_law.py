@@ -1,8 +1,8 @@
 # %% [markdown]
 # # Writing a law of your own: what is a web token worth?
 #
-# Two corpora, one clean and short, one from the web and endless. Say that a web token is worth `w`
-# clean ones:
+# Two corpora, one clean and short, one from the web and endless. Say that a web token is worth
+# `w` clean ones:
 #
 # $$L = E + A N^{-\alpha} + B (D_{clean} + w D_{web})^{-\beta}$$
 #
@@ -55,13 +55,21 @@ family = sl.LawFamily(
 # %% [markdown]
 # ## Check: every promise of the declaration is tried
 #
-# Values, broadcasting, derivatives, the claim that coefficients are linear, recovery from runs without
-# noise. A broken promise comes with its remedy:
+# Values, broadcasting, derivatives, the claim that coefficients are linear, recovery from runs
+# without noise. A broken promise comes with its remedy:
 
 # %%
 sl.testing.check_law(family)
+
+
+def forgets_units(coef, factors):
+    """A wrong claim: that coefficients do not care about units."""
+    del factors
+    return coef
+
+
 try:
-    sl.testing.check_law(replace(family, name="wrong", rescale=lambda coef, factors: coef))
+    sl.testing.check_law(replace(family, name="wrong", rescale=forgets_units))
 except sl.LawError as error:
     print(str(error)[:300])
 
@@ -87,8 +95,9 @@ print(f"a web token is worth {fit.coef['w']:.2f} clean ones, {low:.2f} to {high:
 # %% [markdown]
 # ## Plan with it
 #
-# Ten billion clean tokens are there; how many web tokens, and how large a model? The cost has to know
-# that both kinds are processed: a function of your own, whose `tokens` is an input of the law.
+# Ten billion clean tokens are there; how many web tokens, and how large a model? The cost has to
+# know that both kinds are processed: a function of your own, whose `tokens` is an input of the
+# law.
 
 
 # %%
@@ -105,8 +114,8 @@ print(plan)
 # %% [markdown]
 # ## Make it known by name
 #
-# Registered, it works wherever a name does, and saved fits of it load. To ship it with a package of
-# yours, name it in the entry-point group `scaling_laws.laws`.
+# Registered, it works wherever a name does, and saved fits of it load. To ship it with a package
+# of yours, name it in the entry-point group `scaling_laws.laws`.
 
 # %%
 if "two_corpora" not in sl.list_laws():

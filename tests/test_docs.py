@@ -129,6 +129,46 @@ def test_generated_parts_name_every_law_quantity_and_public_name(conf):
     assert [n for n, target in shown.items() if f":: {target}\n" not in reference] == []
 
 
+def result_columns() -> set[str]:
+    """Columns of the tables that results hold, without the decoration of a quantity's name."""
+    import scaling_laws as sl
+
+    runs = sl.load_dataset("tiny_lm")[["params", "tokens", "loss"]]
+    fit = sl.fit(runs, "chinchilla", draws=20, law_error=False)
+    planner = sl.Planner(fit)
+    point, goal = {"params": 1e6, "tokens": 1e8}, {"params": 1e7, "tokens": 1e9}
+    plan = planner.for_budget(flops=1e14)
+    both = sl.compare({"a": fit, "b": fit}, pooling="apart")
+    backtest = sl.backtest(runs, "chinchilla", cuts=[5e11])
+    found = sl.diagnose(fit)
+    tables = [
+        fit.predict(**point), fit.uncertainty(**point), fit.summary(), fit.residual_table(),
+        fit.profile("alpha", points=3), found.influence, found.residuals,
+        sl.select(runs, ["chinchilla"], focuses=(0.0,), draws=20).table,
+        backtest.table, backtest.rows, plan.to_frame(), planner.for_target(1.2).to_frame(),
+        planner.marginal(**point), planner.trade_off("params", [1e6], flops=1e14),
+        planner.regret(plan, flops=1e14), sl.factors(fit, at=point).table,
+        both.difference(), both.multiplier(), both.crossing(),
+        sl.next_runs(fit, [point], at=goal).table, sl.ladder(fit, at=goal, within=0.1).table,
+        sl.sweep(lambda params: 1.0 + 1 / params, sl.grid(params=[1e6])),
+    ]  # fmt: skip
+    return {
+        re.sub(r"^(given|distance)_|(_near)?_(low|high)$|_more$", "", str(column)).replace(
+            "loss_", "<target>_"
+        )
+        for table in tables
+        for column in table.columns
+    } - set(fit.coef)
+
+
+def test_the_glossary_has_every_column_of_a_result():
+    page = (DOCS / "glossary.md").read_text(encoding="utf-8")
+    known = {*quantities.INPUT_NAMES, *quantities.TARGET_NAMES, "seed"}
+    columns = result_columns()
+    assert {"stderr", "extrapolation", "p_better", "status"} <= columns
+    assert {c for c in columns - known if f"`{c}`" not in page} == set()
+
+
 def test_every_marker_of_a_generated_part_is_used_once(conf):
     text = "\n".join(p.read_text(encoding="utf-8") for p in PAGES)
     assert {m: text.count(m) for m in conf.GENERATED} == dict.fromkeys(conf.GENERATED, 1)
