@@ -7,7 +7,7 @@ import re
 
 import scaling_laws as sl
 from scaling_laws import quantities
-from scaling_laws.laws.family import Law
+from scaling_laws.laws.parametrizations import PARAMETRIZATIONS
 
 project = "scaling_laws"
 author = "The scaling_laws developers"
@@ -70,13 +70,28 @@ def _coefficients(law: sl.LawFamily) -> str:
     )
 
 
+def parametrization_table() -> str:
+    """One row a parametrization: the paper's form and coefficients, and the law it is."""
+    rows = ["| name | law | as written | coefficients | source |", "|---|---|---|---|---|"]
+    rows += [
+        f"| `{p.name}` | `{p.law}` | ${p.formula}$ | "
+        f"{', '.join(f'`{n}`' for n in p.coefficients)} | {p.reference} |"
+        for p in PARAMETRIZATIONS
+    ]
+    return "\n".join(rows)
+
+
 def published_table() -> str:
-    """One row a published law: constants, source and what is counted."""
-    rows = ["| name | constants | source | what is counted |", "|---|---|---|---|"]
-    for name, law in vars(sl.published).items():
-        if isinstance(law, Law):
-            constants = ", ".join(f"{n} = {v:.5g}" for n, v in law.coef.items())
-            rows.append(f"| `{name}` | {constants} | {law.reference} | {law.convention} |")
+    """One row a published law: constants, source, what is counted, where and how it was read."""
+    table = sl.published.list()
+    names = "`" + table.name + "`"
+    shown = [names, table.coefficients, table.reference, table.convention, table.validity]
+    rows = [
+        "| name | constants | source | what is counted | range | read |",
+        "|---|---|---|---|---|---|",
+    ]
+    for cells in zip(*shown, table.evidence, strict=True):
+        rows.append(f"| {' | '.join(cells)} |")
     return "\n".join(rows)
 
 
@@ -109,7 +124,7 @@ def api_reference() -> str:
 def _directive(name: str) -> str:
     value = getattr(sl, name)
     if inspect.ismodule(value):
-        members = "" if name == "published" else "   :members:\n"
+        members = "   :members: list, get\n" if name == "published" else "   :members:\n"
         imported = sl._HOME[name]
         return f".. automodule:: {imported}\n{members}\n"
     kind = "class" if inspect.isclass(value) else "function"
@@ -119,6 +134,7 @@ def _directive(name: str) -> str:
 
 GENERATED = {
     "<!-- generated: laws -->": law_list,
+    "<!-- generated: parametrizations -->": parametrization_table,
     "<!-- generated: published -->": published_table,
     "<!-- generated: quantities -->": quantity_table,
     "<!-- generated: api -->": api_reference,

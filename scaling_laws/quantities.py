@@ -82,8 +82,18 @@ _INPUTS = (
     Quantity("width", "model width", "count", symbol="w"),
     Quantity("depth", "model depth", "count"),
     Quantity("sparsity_ratio", "total over active parameters", ""),
+    Quantity("weight_bits", "precision of weights", "bits"),
+    Quantity("activation_bits", "precision of activations", "bits"),
+    Quantity("key_value_bits", "precision of keys and values", "bits"),
+    Quantity("tokens_per_param", "training tokens per parameter", "", symbol="M"),
+    Quantity("year", "calendar year", ""),
+    Quantity("proportion", "share of one domain in a mixture", "fraction", "fraction", symbol="r"),
+    Quantity("training_loss", "loss on the training data", "nats"),
     Quantity("teacher_loss", "teacher's loss", "nats", symbol="L_T"),
     Quantity("task_loss", "loss on a downstream task", "nats"),
+    Quantity("attempts", "attempts at a problem", "count", symbol="k"),
+    Quantity("learning_rate_sum", "sum of learning rates over the steps", "", symbol="S_1"),
+    Quantity("learning_rate_annealing", "annealing area of the schedule", "", "real", symbol="S_2"),
 )
 _TARGETS = (
     Quantity("loss", "test loss", "nats", symbol="L"),

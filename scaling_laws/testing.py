@@ -31,11 +31,20 @@ _TYPICAL = {
     "sparsity": (0.1, 0.9),
     "granularity": (1.0, 16.0),
     "precision_bits": (3.0, 16.0),
+    "weight_bits": (3.0, 16.0),
+    "activation_bits": (3.0, 16.0),
+    "key_value_bits": (3.0, 16.0),
+    "tokens_per_param": (2.0, 600.0),
+    "year": (2012.0, 2026.0),
+    "training_loss": (1.5, 5.0),
     "width": (256.0, 8192.0),
     "depth": (4.0, 64.0),
     "teacher_loss": (2.0, 4.0),
     "task_loss": (0.5, 2.0),
     "sparsity_ratio": (1.0, 16.0),
+    "attempts": (1.0, 1e3),
+    "learning_rate_sum": (0.1, 30.0),
+    "learning_rate_annealing": (0.01, 0.5),
 }
 _UNKNOWN = (1.0, 100.0)
 _FRACTION = (0.1, 0.9)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import formulas_joint
 import numpy as np
 import pandas as pd
 
@@ -26,7 +27,9 @@ _SPAN = {"params": (1e7, 1e10), "tokens": (2e8, 2e11), "flops": (1e17, 1e21)}
 _SPAN |= {"samples": (30.0, 3e5), "steps": (3e2, 2e4), "unique_tokens": (1e8, 1e10)}
 _SPAN |= {"experts": (1.0, 512.0), "streams": (1.0, 8.0), "vocab_size": (4e3, 1e5)}
 _SPAN |= {"learning_rate": (1e-4, 1e-2), "batch_size": (3e4, 4e6), "sparsity_ratio": (1.0, 16.0)}
-_SPAN |= {"teacher_loss": (1.9, 3.5), "task_loss": (0.3, 2.0)}
+_SPAN |= {"teacher_loss": (1.9, 3.5), "task_loss": (0.3, 2.0), "attempts": (1.0, 1e4)}
+_SPAN |= formulas_joint.RANGES
+_SPAN |= {"learning_rate_sum": (0.1, 30.0), "learning_rate_annealing": (0.01, 0.5)}
 
 
 def runs_of(name, noise=0.005, rows=80, seed=0):
@@ -40,7 +43,10 @@ def runs_of(name, noise=0.005, rows=80, seed=0):
     for q in family.inputs if not inputs else ():
         low, high = _SPAN[q]
         inputs[q] = np.exp(rng.uniform(np.log(low), np.log(high), rows))
-    if name == "log_linear":  # exponentials of raw counts need a narrow range
+    if name in (
+        "log_linear",
+        "log_linear_with_floor",
+    ):  # exponentials of raw counts need a narrow range
         inputs = {q: v / v.max() * 1e9 for q, v in inputs.items()}
     value = family.with_coef(family.example)(**inputs)
     return pd.DataFrame({**inputs, "loss": value * np.exp(noise * rng.standard_normal(rows))})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 from simulate import TRUTH, grid_runs
 
 import scaling_laws as sl
+from scaling_laws.fitting.held_out import HeldOut, predict_held_out
 
 
 def codes(result):
@@ -210,6 +212,27 @@ class TestIdentification:
         )
         short = fit(table, "power_with_floor", inputs=("samples",), target="accuracy", draws=200)
         assert "floor_not_identified" in codes(short)
+
+
+def test_r_squared_of_held_out_runs_is_scikit_learns_and_may_be_negative():
+    metrics = pytest.importorskip("sklearn.metrics")
+    runs = sl.load_dataset("tiny_lm")
+    small = runs.flops <= runs.flops.max() / 10
+    found = predict_held_out(fit(runs[small], draws=0), runs[~small])
+    assert found.r_squared == pytest.approx(
+        metrics.r2_score(found.table.actual, found.table.predicted), rel=1e-12
+    )
+    worse = HeldOut(found.table.assign(predicted=found.table.actual.max() + 1.0), 0.9)
+    assert worse.r_squared < 0
+    assert math.isnan(HeldOut(found.table.head(1), 0.9).r_squared)
+
+
+def test_r_squared_says_nothing_of_what_lies_ahead():
+    """A law without a floor explains the runs of one that has, and is far off beyond them."""
+    wrong = fit(curve((1e6, 3e7), noise=0.0), "power", inputs=("tokens",), draws=0)
+    assert min(sl.diagnose(wrong).r_squared.values()) > 0.98
+    ahead = 1e13
+    assert wrong.law(tokens=ahead) < 0.95 * (2.0 + 90 * ahead**-0.3)
 
 
 def test_every_code_is_explained():

@@ -9,6 +9,7 @@ import pickle
 import numpy as np
 import pandas as pd
 import pytest
+from formulas_joint import JOINT
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from simulate import TRUTH, grid_runs, runs_of
@@ -77,19 +78,24 @@ class TestChinchillaReplication:
         assert fit.coef["beta"] == pytest.approx(0.453, abs=1e-3)
 
 
-@pytest.mark.parametrize("name", [n for n in sl.list_laws() if n != "kaplan"])
+@pytest.mark.parametrize("name", [n for n in sl.list_laws() if n not in JOINT])
 def test_noise_free_data_give_their_coefficients_back(name):
+    """From cold: the curve to 1e-8, and the coefficients to 1e-6 where the data determine them."""
     table = runs_of(name, noise=0.0)
     fit = POINT.fit(table, name)
     predicted = fit.law(**{q: table[q] for q in fit.law.inputs})
     np.testing.assert_allclose(predicted, table.loss, rtol=1e-8)
-    example = sl.get_law(name).example
-    assert fit.coef == pytest.approx(example, rel=1e-5)
+    example = dict(sl.get_law(name).example)
+    if condition(fit.law.family, table) < 1e8:
+        assert fit.coef == pytest.approx(example, rel=1e-6)
 
 
-def test_kaplan_comes_back_in_its_published_coefficients():
-    table = runs_of("kaplan", noise=0.0)
-    assert POINT.fit(table, "kaplan").coef == pytest.approx(sl.published.KAPLAN_2020.coef, rel=1e-5)
+def condition(family, table):
+    """Condition number of the Jacobian at the example, its columns scaled to one length."""
+    inputs = [table[q].to_numpy() for q in family.inputs]
+    value, columns = family.evaluate_with_jacobian(inputs, list(family.example.values()))
+    matrix = np.stack([np.broadcast_to(c, value.shape) / value for c in columns], axis=1)
+    return np.linalg.cond(matrix / np.linalg.norm(matrix, axis=0))
 
 
 @pytest.mark.parametrize("name", ["chinchilla", "coupled", "power_with_floor", "product"])

@@ -6,10 +6,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
+import formulas_joint
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.special import gamma
 
 from scaling_laws.errors import DataError
 from scaling_laws.laws.family import LawFamily
@@ -44,6 +46,24 @@ def _routed(
     return 10 ** (a * np.log10(N) + b * np.log10(Eh) + c * np.log10(N) * np.log10(Eh) + d)
 
 
+def _broken(x: Any, a: float, b: float, c0: float, *breaks: float) -> Any:
+    y = b * x ** (-c0)
+    for c, d, f in zip(breaks[::3], breaks[1::3], breaks[2::3], strict=True):
+        y = y * (1 + (x / d) ** (1 / f)) ** (-c * f)
+    return a + y
+
+
+def _skewed(x: Any, start: float, end: float, s: float, d: float, a: float) -> Any:
+    """The paper's implicit equation, solved by bisection."""
+    left = s**d * (start - end) ** (1 - a) * x ** (-d)
+    low, high = np.zeros_like(x), np.full_like(x, start - end)
+    for _ in range(80):
+        middle = (low + high) / 2
+        below = middle < left * (start - end - middle) ** a
+        low, high = np.where(below, middle, low), np.where(below, high, middle)
+    return end + low
+
+
 FORMULAS: dict[str, Callable[..., Any]] = {
     "constant": lambda x, c: c + 0 * x,
     "power": lambda x, A, a: A * x ** (-a),
@@ -54,11 +74,37 @@ FORMULAS: dict[str, Callable[..., Any]] = {
     "exponential_with_floor": lambda x, c, a, b: c + a * np.exp(-b * x),
     "stretched_exponential": lambda x, c, b, s, d: c + b * np.exp(-((x / s) ** d)),
     "two_plateau": lambda x, a, c, s, d: (a * s**d + c * x**d) / (s**d + x**d),
+    "reciprocal_shift_power": lambda x, A, g, c: A * (1 / x + g) ** c,
+    "inverse_logarithmic": lambda x, c, a: c + a / np.log(x + 1),
+    "log_log_linear": lambda x, b, a: np.log(b - a * np.log(x)),
+    "vapor_pressure": lambda x, a, b, c: np.exp(a + b / x + c * np.log(x)),
+    "skewed_two_plateau": _skewed,
+    "hill": lambda x, t, k, n: t * x**n / (k**n + x**n),
+    "michaelis_menten": lambda x, V, K: V * x / (K + x),
+    "broken_power_2": _broken,
+    "broken_power_3": _broken,
+    "power_with_bump": lambda x, E, A, a, H, p, w: (
+        E + A * x ** (-a) + H * np.exp(-0.5 * (np.log(x / p) / w) ** 2)
+    ),
+    "two_exponentials": lambda x, E, A, a, B, b: E + A * np.exp(-a * x) - B * np.exp(-b * x),
+    "repeated_sampling": lambda k, a, b: np.exp(-a * k ** (-b)),
+    "repeated_sampling_beta": lambda k, a, b: (
+        1 - gamma(b + k) / gamma(a + b + k) * gamma(a + b) / gamma(b)
+    ),
     "log_quadratic": lambda x, a, b, c: a + b * np.log(x) + c * np.log(x) ** 2,
     "broken_power": lambda x, a, b, c0, c1, d, f: (
         a + b * x ** (-c0) * (1 + (x / d) ** (1 / f)) ** (-c1 * f)
     ),
     "logistic": lambda L, b, top, mid, k: (top - b) / (1 + np.exp(k * (L - mid))) + b,
+    "log_sigmoid": lambda L, a, c, mid, k: 1 + a * np.log(c + 1 - 1 / (1 + np.exp(k * (mid - L)))),
+    "loss_to_error": lambda L, eps, k, g: eps - k * np.exp(-g * L),
+    "logistic_joint": lambda N, D, b, top, c, A, a, B, be: (
+        (top - b) / (1 + np.exp(A * N ** (-a) + B * D ** (-be) - c)) + b
+    ),
+    "annealing": lambda S1, S2, L0, A, a, C: L0 + A * S1 ** (-a) - C * S2,
+    "chinchilla_annealing": lambda N, D, S2, E, A, a, B, b, C, r: (
+        A * N ** (-a) + B * D ** (-b) + E - C * S2 * N**r
+    ),
     "chinchilla": lambda N, D, E, A, a, B, b: E + A * N ** (-a) + B * D ** (-b),
     "kaplan": lambda N, D, Nc, aN, Dc, aD: ((Nc / N) ** (aN / aD) + Dc / D) ** aD,
     "kaplan_with_floor": lambda N, D, E, K, r, R, b: E + K * (N ** (-r) + R / D) ** b,
@@ -107,6 +153,9 @@ FORMULAS: dict[str, Callable[..., Any]] = {
         E + 1 / (c1 * p**g + c2 * q**g + c3 * r**g)
     ),
     "log_linear": lambda N, D, C, k, a, b, c: np.exp(k + a * N + b * D + c * C),
+    "log_linear_with_floor": lambda N, D, E, K, a, b: E + K * np.exp(a * N + b * D),
+    "linear": lambda n, a, b: a + b * n,
+    "semi_log": lambda N, D, a, b, c: a + b * np.log(N) + c * np.log(D),
     "product": lambda N, D, K, a, b: K * N ** (-a) * D ** (-b),
     "product_with_floor": lambda N, D, E, K, a, b: E + K * N ** (-a) * D ** (-b),
     "additive_power": lambda N, D, E, A, a, B, b: E + A * N ** (-a) + B * D ** (-b),
@@ -129,6 +178,9 @@ RANGES = {
     "sparsity_ratio": (1.0, 16.0),
     "teacher_loss": (1.9, 3.5),
     "task_loss": (0.3, 2.0),
+    "attempts": (1.0, 100.0),  # the gamma function overflows above 170
+    "learning_rate_sum": (0.1, 30.0),
+    "learning_rate_annealing": (0.01, 0.5),
 }
 FALLING = (
     "power_with_floor",
@@ -146,14 +198,20 @@ FALLING = (
     "rectified",
     "product_with_floor",
     "additive_power",
+    "inverse_logarithmic",
 )
 ANY_INPUTS = ("log_linear", "product", "product_with_floor", "additive_power", "translog")
+ANY_INPUTS += ("log_linear_with_floor", "linear", "semi_log")
 ANY_INPUTS += ("mixture_exponential", "mixture_additive", "mixture_inverse")
+FORMULAS |= formulas_joint.JOINT
+RANGES |= formulas_joint.RANGES
+FALLING += formulas_joint.FALLING
+ANY_INPUTS += formulas_joint.ANY_INPUTS
 
 
 def typical_inputs(family: LawFamily, rng: np.random.Generator, n: int = 20) -> list[np.ndarray]:
     """Inputs of the usual magnitude; of order one where the form is defined on the real line."""
-    if family.input_domain == "real":
+    if family.input_domain == "real" and "learning_rate_annealing" not in family.inputs:
         return [rng.uniform(-1, 1, n) for _ in family.inputs]
     if family.input_domain == "fraction":
         return list(rng.dirichlet(np.ones(len(family.inputs)), n).T)
@@ -295,7 +353,7 @@ def test_power_with_zero_floor_is_power():
 # --- properties --------------------------------------------------------------------------------
 
 units = st.lists(st.floats(-1, 1), min_size=12, max_size=12)
-factors = st.lists(st.floats(1e-3, 1e3), min_size=4, max_size=4)
+factors = st.lists(st.floats(1e-3, 1e3), min_size=5, max_size=5)
 
 
 @pytest.mark.parametrize("name", sorted(n for n in FORMULAS if get_law(n).rescale))

@@ -172,3 +172,30 @@ def test_a_curve_that_turns_needs_the_quadratic(shared_data):
         for law in ("log_quadratic", "logarithmic")
     )
     assert spread(turning) < 0.7 * spread(straight)
+
+
+@pytest.fixture(scope="module")
+def translation(shared_data):
+    """Five data-scaling curves; the largest size of each was held out by the authors too."""
+    runs = pd.read_csv(shared_data / "nmt.csv").rename(columns={"examples": "samples"})
+    return [rows for _, rows in runs.groupby("model")]
+
+
+def test_the_reciprocal_shift_was_made_for_translation(translation):
+    errors = {"reciprocal_shift_power": [], "power_with_floor": [], "power": []}
+    for rows in translation:
+        for law, found in errors.items():
+            fit = POINT.fit(rows[rows.training == 1], law, inputs=("samples",))
+            found.append(error(fit, rows[rows.training == 0]))
+    assert max(errors["reciprocal_shift_power"]) < 0.02
+    assert np.all(np.less(errors["reciprocal_shift_power"], errors["power_with_floor"]))
+    assert min(errors["power"]) > 0.15
+
+
+def test_skew_is_never_worse_than_none_where_it_was_fitted(translation):
+    for rows in translation[::2]:
+        skewed, even = (
+            sl.Fitter(draws=0, robust=None).fit(rows, law, inputs=("samples",))
+            for law in ("skewed_two_plateau", "two_plateau")
+        )
+        assert skewed.objective <= even.objective * (1 + 1e-9)

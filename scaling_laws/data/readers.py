@@ -53,7 +53,8 @@ def read_runs(
     Parameters
     ----------
     source : path, sequence of paths, DataFrame, mapping of columns, sequence of records, or tuple
-        A CSV (commas, tabs, semicolons, bars), JSON, JSON lines or Parquet file; an export of
+        A CSV (commas, tabs, semicolons, bars), JSON, JSON lines, Parquet or Excel (``.xlsx``, one
+        sheet) file; an export of
         Weights & Biases (history, table of runs, chart) or MLflow (``search_runs``, metric
         history); a Hugging Face ``trainer_state.json``; a Lightning ``metrics.csv``; a folder of
         those two or of TensorBoard event files; or the tuple of scikit-learn's ``learning_curve``.

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from scaling_laws.data.read_report import ReadReport, report_of
 from scaling_laws.data.statuses import FINISHED, NO_STATUS, UNFINISHED, status_word
 from scaling_laws.errors import DataError, Note, suggest
 from scaling_laws.laws.family import LawFamily, input_domain
@@ -55,6 +56,8 @@ class Runs:
         What was dropped, derived or suspicious.
     groups : tuple, optional
         Label of the group of each row, where runs are fitted in groups.
+    read_report : ReadReport, optional
+        How the table came about, where `read_runs` or `clean` made it.
     """
 
     inputs: tuple[str, ...]
@@ -67,6 +70,7 @@ class Runs:
     flops: Array | None
     notes: tuple[Note, ...]
     groups: tuple[Hashable, ...] | None = None
+    read_report: ReadReport | None = None
 
     def __len__(self) -> int:
         return len(self.y)
@@ -74,17 +78,15 @@ class Runs:
     def take(self, rows: NDArray[Any]) -> Runs:
         """Return the chosen rows (boolean mask or positions)."""
         positions = np.arange(len(self))[rows]
-        return Runs(
-            self.inputs,
-            self.target,
-            tuple(v[positions] for v in self.x),
-            self.y[positions],
-            self.weights[positions],
-            self.clusters[positions],
-            tuple(self.index[i] for i in positions),
-            None if self.flops is None else self.flops[positions],
-            self.notes,
-            None if self.groups is None else tuple(self.groups[i] for i in positions),
+        return replace(
+            self,
+            x=tuple(v[positions] for v in self.x),
+            y=self.y[positions],
+            weights=self.weights[positions],
+            clusters=self.clusters[positions],
+            index=tuple(self.index[i] for i in positions),
+            flops=None if self.flops is None else self.flops[positions],
+            groups=None if self.groups is None else tuple(self.groups[i] for i in positions),
         )
 
     def column(self, name: str) -> Array:
@@ -245,6 +247,7 @@ def check_runs(
         None if flops is None else flops[order],
         tuple(notes),
         None if kept is None else tuple(kept[i] for i in order),
+        report_of(frame),
     )
 
 

@@ -20,6 +20,8 @@ HISTORIES = frozenset(
     {"wandb_history", "wandb_chart", "metric_history", "trainer_state", "lightning", "tensorboard"}
 )
 """Shapes with one row per logging call: rows of one step belong together."""
+SINGLE_VALUES = frozenset({"metric_history", "tensorboard"})
+"""Shapes with one row per value, which is there because it was logged: also where it is NaN."""
 SHAPES = ("table", "spreadsheet", "wandb_runs", "mlflow", "learning_curve", *sorted(HISTORIES))
 _PREFIXES = ("metrics.", "summary.", "params.", "config.")  # measured values before settings
 _LONGEST_CELL = 100_000  # characters of a cell that holds a whole record
@@ -144,6 +146,8 @@ def _from_chart(frame: pd.DataFrame, _target: str, ledger: Ledger) -> pd.DataFra
     if bands:
         ledger.add("dropped", "columns", "__MIN and __MAX of sampled steps", count=len(bands))
     out = pd.concat([p for run in parts.values() for p in run], ignore_index=True)
+    for name in dict.fromkeys(c.rpartition(" - ")[2] for c in metrics):  # of another part: None
+        out[name] = out[name].astype(object).where(out[name].notna(), None)
     ledger.add("reshaped", "rows", "one row per run and step", rows=len(out) - len(frame),
                count=len(frame))  # fmt: skip
     return out
@@ -151,6 +155,8 @@ def _from_chart(frame: pd.DataFrame, _target: str, ledger: Ledger) -> pd.DataFra
 
 def _from_long(frame: pd.DataFrame, target: str, ledger: Ledger) -> pd.DataFrame:
     """One row a value, as ``step, key, value``: one column a key instead."""
+    import pandas as pd
+
     names = {normalised(str(c)): c for c in frame.columns}
     if not {"step", "value"} <= set(names):
         raise DataError(
@@ -171,7 +177,9 @@ def _from_long(frame: pd.DataFrame, target: str, ledger: Ledger) -> pd.DataFrame
     values = list(wide[names["value"]])
     for tag in dict.fromkeys(t for t in tags if t is not None):
         here = [t == tag for t in tags]
-        wide[tag] = [v if h else None for v, h in zip(values, here, strict=True)]
+        told = [v if h else None for v, h in zip(values, here, strict=True)]
+        # As objects: a column of text would turn None, not logged, into NaN, which diverged.
+        wide[tag] = pd.Series(told, index=wide.index, dtype=object)
     return wide.drop(columns=[key, names["value"]])
 
 

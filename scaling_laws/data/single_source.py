@@ -14,7 +14,7 @@ from scaling_laws.data.converting import convert
 from scaling_laws.data.histories import EXPLICIT
 from scaling_laws.data.naming import name_columns, rename
 from scaling_laws.data.read_report import Ledger, joined
-from scaling_laws.data.shapes import HISTORIES, SHAPES, detect_shape, reshape
+from scaling_laws.data.shapes import HISTORIES, SHAPES, SINGLE_VALUES, detect_shape, reshape
 from scaling_laws.data.sources import Wanted, label_of, load
 from scaling_laws.errors import DataError, suggest
 
@@ -72,7 +72,7 @@ def read_one(
     frame = _checked(rename(frame, naming, target, ledger))
     frame = frame if mean is None else frame.assign(**{target: mean})
     history = shape in HISTORIES
-    silent = history and not raw.marks_missing
+    silent = history and not raw.marks_missing and shape not in SINGLE_VALUES
     frame = convert(
         frame, wanted, factors=naming.factors, decimal=raw.decimal, nan_is_missing=silent,
         ledger=ledger,

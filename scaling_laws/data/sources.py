@@ -22,6 +22,7 @@ from scaling_laws.data.json_tables import (
 from scaling_laws.data.read_report import Ledger, joined
 from scaling_laws.data.shapes import learning_curve_frame
 from scaling_laws.data.text_tables import decode, read_text_table
+from scaling_laws.data.workbooks import is_workbook, workbook_text
 from scaling_laws.errors import DataError
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ _KNOWN_FILES = ("trainer_state.json", "metrics.csv")
 _PLAIN_NAMES = frozenset({"metrics", "trainer_state", "history", "runs", "scalars", "summary"})
 _MAGIC = {
     b"\x1f\x8b": "compressed with gzip. Unpack it first",
-    b"PK\x03\x04": "a zip archive or an Excel workbook. Save the sheet as CSV",
+    b"PK\x03\x04": "a zip archive, or an Excel workbook. Unpack it, or save the sheet as CSV",
     b"\xd0\xcf\x11\xe0": "an old Excel workbook. Save the sheet as CSV",
     b"\x80": "a pickle, which can run code when it is read. Load it yourself and pass the table",
     b"\x93NUMPY": "a NumPy array. Pass a table with named columns",
@@ -236,6 +237,10 @@ def _load_file(path: Path, wanted: Wanted, ledger: Ledger) -> Raw:
     kind = wanted.format if wanted.format in CONTAINERS else None
     if kind == "parquet" or (kind is None and content[:4] == b"PAR1"):
         return _load_parquet(path)
+    if kind is None and is_workbook(content):
+        sign = wanted.decimal or "."
+        text = workbook_text(content, where, sign)
+        return _from_text_file(text, "csv", path, replace(wanted, decimal=sign), ledger)
     for magic, what in _MAGIC.items():
         if content.startswith(magic):
             raise DataError(f"{where} is {what}.")

@@ -14,6 +14,7 @@ from scaling_laws.data.runs import Runs
 from scaling_laws.errors import DataError, Note, suggest
 from scaling_laws.fitting.doubts import Standardised, standardised
 from scaling_laws.fitting.groups import GroupedFit
+from scaling_laws.fitting.held_out import share_explained
 from scaling_laws.fitting.joint import solve_together
 from scaling_laws.fitting.notes import usable_clusters
 from scaling_laws.fitting.result import Fit
@@ -46,6 +47,10 @@ class Diagnosis:
     residuals : DataFrame
         One row a row, furthest first: inputs, target, ``predicted``, ``residual`` (on the
         residual scale), ``leverage`` (0 to 1) and ``standardised``.
+    r_squared : mapping
+        Share of the variance explained: ``"linear"``, of the target itself, and on the residual
+        scale where that is another. Any law that falls with the data has one near 1: it says
+        nothing about predictions beyond the data, and no law is chosen by it.
     notes : tuple of Note
         Those of the fit, and ``influential_run``.
 
@@ -60,6 +65,7 @@ class Diagnosis:
     place: Mapping[str, Any]
     influence: pd.DataFrame
     residuals: pd.DataFrame
+    r_squared: Mapping[str, float]
     notes: tuple[Note, ...]
 
     def __str__(self) -> str:
@@ -69,6 +75,8 @@ class Diagnosis:
         lines.append(self.influence.head(5).to_string(float_format=lambda v: f"{v:.2f}"))
         lines.append("Furthest from the curve:")
         lines.append(self.residuals.head(5).to_string(float_format=lambda v: f"{v:.4g}"))
+        shares = ", ".join(f"{v:.4f} ({n} scale)" for n, v in self.r_squared.items())
+        lines.append(f"R² {shares}; of the fitted runs only, no measure of predictions beyond them")
         lines += [f"{'!' if n.severity == 'warning' else '-'} {n}" for n in self.notes]
         return "\n".join(lines)
 
@@ -128,7 +136,8 @@ def diagnose(fit: Fit | GroupedFit, at: Mapping[str, ArrayLike] | None = None) -
     influence = _influence(study, place)
     found = standardised(study.solved.point.problem, study.solved.point.free)
     notes = (*fit.notes, *_influence_notes(influence))
-    return Diagnosis(values, influence, _residual_table(study, found), notes)
+    shares = _r_squared(study, found)
+    return Diagnosis(values, influence, _residual_table(study, found), shares, notes)
 
 
 @dataclass(frozen=True, eq=False)
@@ -280,16 +289,32 @@ def _influence_notes(influence: pd.DataFrame) -> tuple[Note, ...]:
     )
 
 
+def _predicted(study: _Study) -> Array:
+    coef = study.solved.coef
+    value = study.solved.family.evaluate(study.runs.x, [c[:, None] for c in coef[None].T])
+    out: Array = np.broadcast_to(value, (1, len(study.runs)))[0]
+    return out
+
+
+def _r_squared(study: _Study, found: Standardised) -> dict[str, float]:
+    """Share explained of the target, and of what was minimised where that is on another scale."""
+    runs, problem = study.runs, study.solved.point.problem
+    shares = {"linear": share_explained(runs.y, _predicted(study), runs.weights)}
+    if problem.residual != "linear":
+        scaled = transform(problem.y, problem.residual, problem.bounds)
+        shares[problem.residual] = share_explained(scaled, scaled + found.residual, runs.weights)
+    return shares
+
+
 def _residual_table(study: _Study, found: Standardised) -> pd.DataFrame:
     import pandas as pd
 
-    runs, solved = study.runs, study.solved
+    runs = study.runs
     columns: dict[str, Any] = dict(zip(runs.inputs, runs.x, strict=True))
     if study.group is not None:
         columns[study.group] = [study.labels[int(v)] for v in runs.x[-1]]
     columns[runs.target] = runs.y
-    predicted = solved.family.evaluate(runs.x, [c[:, None] for c in solved.coef[None].T])
-    columns["predicted"] = np.broadcast_to(predicted, (1, len(runs)))[0]
+    columns["predicted"] = _predicted(study)
     columns["residual"] = found.residual
     columns["leverage"] = found.leverage
     columns["standardised"] = found.value

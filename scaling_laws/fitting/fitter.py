@@ -216,6 +216,7 @@ class Fitter(Settings):
             starts=point.starts,
             starts_agreeing=point.starts_agreeing,
             notes=notes + outlying_notes(problem, point.free, runs.index),
+            read_report=runs.read_report,
         )
         return replace(made, notes=made.notes + identification_notes(made))
 

@@ -9,6 +9,7 @@ from scaling_laws.errors import DataError
 
 if TYPE_CHECKING:
     import pandas as pd
+    from numpy.typing import ArrayLike
 
     from scaling_laws.fitting.result import Fit
     from scaling_laws.fitting.selection import Selection
@@ -55,6 +56,15 @@ class HeldOut:
         return float(self.errors.abs().mean())
 
     @property
+    def r_squared(self) -> float:
+        """Share of these runs' variance that was predicted; negative if their mean does better.
+
+        NaN where they are all alike. It grows with how far apart the runs lie, and not only with
+        how well they were predicted: `error` does not.
+        """
+        return share_explained(self.table["actual"], self.table["predicted"])
+
+    @property
     def inside(self) -> int:
         """How many runs lie inside their interval."""
         actual = self.table["actual"]
@@ -68,6 +78,36 @@ class HeldOut:
             f"mean |error| {error}; {self.inside} of {len(self.table)} runs inside the "
             f"{100 * self.level:g} % interval"
         )
+
+
+def share_explained(
+    actual: ArrayLike, predicted: ArrayLike, weights: ArrayLike | None = None
+) -> float:
+    """Share of the variance of what was measured that predictions explain (R²).
+
+    Parameters
+    ----------
+    actual, predicted : array_like (n,)
+    weights : array_like (n,), optional
+
+    Returns
+    -------
+    float
+        1 less the sum of squared errors over that around the mean; NaN without variance.
+
+    Examples
+    --------
+    >>> share_explained([1.0, 2.0, 3.0], [1.0, 2.0, 3.5]), share_explained([2.0, 2.0], [2.0, 2.0])
+    (0.875, nan)
+    """
+    import numpy as np
+
+    y, fitted = np.asarray(actual, dtype=float), np.asarray(predicted, dtype=float)
+    w = np.ones(len(y)) if weights is None else np.asarray(weights, dtype=float)
+    around_mean = float(np.sum(w * (y - np.average(y, weights=w)) ** 2))
+    if not around_mean > 0:
+        return float("nan")
+    return float(1.0 - np.sum(w * (y - fitted) ** 2) / around_mean)
 
 
 def predict_held_out(fit: Fit | Selection, runs: pd.DataFrame, *, level: float = 0.9) -> HeldOut:

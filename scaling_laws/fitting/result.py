@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from scaling_laws.data.read_report import ReadReport, report_from_dict
 from scaling_laws.data.runs import Runs
 from scaling_laws.errors import DataError, Note
 from scaling_laws.fitting import text
+from scaling_laws.fitting.held_out import share_explained
 from scaling_laws.fitting.predicting import Predicts
 from scaling_laws.inference.interval import Predictive, check_level
 from scaling_laws.inference.law_error import LawError
@@ -69,6 +71,9 @@ class Fit(Predicts):
         Starting points polished, and how many reached this optimum.
     notes : tuple of Note
         What to know before relying on it.
+    read_report : ReadReport, optional
+        How the table of runs came about, where `read_runs` or `clean` made it: what was dropped,
+        renamed, converted and cleaned. Saved with the fit; no number depends on it.
 
     Examples
     --------
@@ -93,6 +98,7 @@ class Fit(Predicts):
     starts: int
     starts_agreeing: int
     notes: tuple[Note, ...]
+    read_report: ReadReport | None = None
 
     @property
     def coef(self) -> dict[str, float]:
@@ -116,12 +122,14 @@ class Fit(Predicts):
 
     @property
     def r_squared(self) -> float:
-        """Share of the target's variance explained, from predictions made anew."""
+        """Share of the target's variance explained, from predictions made anew.
+
+        Near 1 for any law whose curve falls with the data, and so no ground to choose between laws
+        or to trust one beyond the data: `backtest` is. `diagnose` has it on the residual scale
+        too, and `HeldOut` for runs that the fit did not see.
+        """
         runs = self.rows("r_squared")
-        predicted = self.predictive.mean(runs.x)
-        centre = np.average(runs.y, weights=runs.weights)
-        misfit = np.sum(runs.weights * (runs.y - predicted) ** 2)
-        return float(1.0 - misfit / np.sum(runs.weights * (runs.y - centre) ** 2))
+        return share_explained(runs.y, self.predictive.mean(runs.x), runs.weights)
 
     def interval(
         self, level: float = 0.9, *, method: Literal["draws", "profile"] = "draws"
@@ -291,6 +299,7 @@ class Fit(Predicts):
             "digest": self.digest,
             "starts": [self.starts_agreeing, self.starts],
             "notes": [n.to_dict() for n in self.notes],
+            "read_report": report_to_dict(self.read_report),
             "runs": runs_to_dict(self.runs) if keep and self.runs is not None else None,
         }
 
@@ -396,6 +405,7 @@ def fit_from_dict(data: Mapping[str, Any]) -> Fit:
     options = options_from_dict(data["options"])
     p = data["predictive"]
     count = len(law.values)
+    report = report_of_file(data)
     predictive = Predictive(
         family=law.family,
         values=np.array(law.values),
@@ -418,12 +428,13 @@ def fit_from_dict(data: Mapping[str, Any]) -> Fit:
         objective=float(data["objective"]),
         delta=float("inf") if data["delta"] is None else float(data["delta"]),
         residuals=array_of(data["residuals"]),
-        runs=None if data["runs"] is None else runs_from_dict(data["runs"]),
+        runs=None if data["runs"] is None else runs_from_dict(data["runs"], report),
         ranges={n: (float(r[0]), float(r[1])) for n, r in data["ranges"].items()},
         digest=data["digest"],
         starts=int(data["starts"][1]),
         starts_agreeing=int(data["starts"][0]),
         notes=tuple(Note(**n) for n in data["notes"]),
+        read_report=report,
     )
 
 
@@ -483,7 +494,18 @@ def runs_to_dict(runs: Runs) -> dict[str, Any]:
     }
 
 
-def runs_from_dict(data: Mapping[str, Any]) -> Runs:
+def report_to_dict(report: ReadReport | None) -> Any:
+    """Return the report of a reading as a JSON-ready mapping."""
+    return None if report is None else plain(report.to_dict())
+
+
+def report_of_file(data: Mapping[str, Any]) -> ReadReport | None:
+    """Report of a reading that a file holds; older files hold none."""
+    stored = data.get("read_report")
+    return None if stored is None else report_from_dict(stored)
+
+
+def runs_from_dict(data: Mapping[str, Any], report: ReadReport | None = None) -> Runs:
     """Restore rows from `runs_to_dict`."""
     return Runs(
         inputs=tuple(data["inputs"]),
@@ -495,4 +517,5 @@ def runs_from_dict(data: Mapping[str, Any]) -> Runs:
         index=tuple(data["index"]),
         flops=None if data["flops"] is None else array_of(data["flops"]),
         notes=(),
+        read_report=report,
     )

@@ -15,6 +15,8 @@ from scaling_laws.fitting.result import (
     law_error_from_dict,
     options_from_dict,
     plain,
+    report_of_file,
+    report_to_dict,
     runs_from_dict,
     runs_to_dict,
 )
@@ -60,6 +62,7 @@ def selection_to_dict(selection: Selection) -> dict[str, Any]:
         "table": [plain(row) for row in selection.table.to_dict(orient="records")],
         "ranges": {n: list(r) for n, r in selection.ranges.items()},
         "notes": [n.to_dict() for n in selection.notes],
+        "read_report": report_to_dict(selection.read_report),
         "runs": runs_to_dict(selection.runs),
     }
 
@@ -86,7 +89,7 @@ def selection_from_dict(data: Mapping[str, Any]) -> Selection:
         along=data["along"],
         table=table,
         ranges={n: (float(r[0]), float(r[1])) for n, r in data["ranges"].items()},
-        runs=runs_from_dict(data["runs"]),
+        runs=runs_from_dict(data["runs"], report_of_file(data)),
         selector=Selector(**options),
         families=tuple(_family(f) for f in data["families"]),
         notes=tuple(Note(**n) for n in data["notes"]),

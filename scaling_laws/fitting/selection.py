@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, overload
 import numpy as np
 from numpy.typing import ArrayLike
 
+from scaling_laws.data.read_report import ReadReport
 from scaling_laws.data.runs import Runs
 from scaling_laws.errors import DataError, FitError, Note, ScalingLawError, suggest
 from scaling_laws.fitting import text
@@ -116,6 +117,11 @@ class Selection(Predicts):
     notes: tuple[Note, ...]
     _others: dict[str, Selection] = field(default_factory=dict, repr=False)
     _again: Callable[[str], Selection] | None = field(default=None, repr=False)
+
+    @property
+    def read_report(self) -> ReadReport | None:
+        """How the table of runs came about, where `read_runs` or `clean` made it."""
+        return self.runs.read_report
 
     @property
     def weights(self) -> dict[str, float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,20 @@ def grown(amplitude: Any, rate: Any, factor: float) -> Any:
     6.0
     """
     return amplitude * np.exp(rate * np.log(factor))
+
+
+def regrown(coef: Mapping[str, Any], *terms: tuple[str, Any, float]) -> dict[str, Any]:
+    """Return the coefficients with some amplitudes grown in turn, each a (name, rate, factor).
+
+    Examples
+    --------
+    >>> regrown({"A": 3.0, "alpha": 0.5}, ("A", 0.5, 4.0), ("A", 1.0, 2.0))["A"].round(12)
+    np.float64(12.0)
+    """
+    out = dict(coef)
+    for name, rate, factor in terms:
+        out[name] = grown(out[name], rate, factor)
+    return out
 
 
 def logistic(z: Any) -> Any:

@@ -288,9 +288,9 @@ class LawFamily:
         if self.build is None and len(names) != len(self.inputs):
             raise LawError(
                 f"law '{self.name}' takes {len(self.inputs)} inputs {self.inputs}, got "
-                f"{len(names)}: {names}. Laws over any inputs: additive_power, log_linear, "
-                "product, product_with_floor, translog; of proportions: mixture_additive, "
-                "mixture_exponential, mixture_inverse."
+                f"{len(names)}: {names}. Laws over any inputs: additive_power, linear, log_linear, "
+                "log_linear_with_floor, product, product_with_floor, semi_log, translog; of "
+                "proportions: mixture_additive, mixture_exponential, mixture_inverse."
             )
         mirrored = self.increasing if increasing is None else increasing
         mirrored = mirrored and self.floor_index is not None

@@ -15,6 +15,7 @@ from scaling_laws.laws.family import (
     amplitude,
     exponent,
     floor,
+    plateau,
     slope,
 )
 
@@ -29,8 +30,13 @@ def _log_linear(*values: Any) -> Any:
 
 def _log_linear_build(inputs: tuple[str, ...]) -> _Built:
     coefficients = (slope("c0"), *(slope(f"c_{n}") for n in inputs))
-    size = {"params": 1e9, "tokens": 1e10, "flops": 1e20}
-    return coefficients, {"c0": 1.0} | {f"c_{n}": -0.1 / size.get(n, 10.0) for n in inputs}
+    return coefficients, {"c0": 1.0} | _small_slopes(inputs)
+
+
+def _small_slopes(inputs: tuple[str, ...]) -> dict[str, float]:
+    """Slopes that matter little, for inputs of their usual size."""
+    size = {"params": 1e9, "tokens": 1e10, "flops": 1e20, "samples": 1e4}
+    return {f"c_{n}": -0.1 / size.get(n, 10.0) for n in inputs}
 
 
 def _log_linear_rescale(coef: Coefs, factors: Sequence[float]) -> dict[str, Any]:
@@ -47,6 +53,90 @@ log_linear = LawFamily(
     reference="Generalised linear model with logarithmic link",
     aliases=("exponential_regression", "multivariate_exponential"),
     rescale=_log_linear_rescale,
+    input_domain="real",
+)
+
+
+def _linear(*values: Any) -> Any:
+    n = (len(values) - 1) // 2
+    inputs, constant, slopes = values[:n], values[n], values[n + 1 :]
+    return constant + sum(c * x for c, x in zip(slopes, inputs, strict=True))
+
+
+def _linear_build(inputs: tuple[str, ...]) -> _Built:
+    coefficients = (plateau("c0"), *(slope(f"c_{n}", "target") for n in inputs))
+    return coefficients, {"c0": 3.0} | _small_slopes(inputs)
+
+
+linear = LawFamily(
+    name="linear",
+    function=_linear,
+    inputs=("samples",),
+    build=_linear_build,
+    formula=r"y = c_0 + \sum_i c_i x_i",
+    reference="Linear regression; Mohr et al. 2022, LCDB, lin2",
+    aliases=("lin2",),
+    rescale=_log_linear_rescale,
+    input_domain="real",
+)
+
+
+def _semi_log(*values: Any) -> Any:
+    n = (len(values) - 1) // 2
+    inputs, constant, slopes = values[:n], values[n], values[n + 1 :]
+    return constant + sum(c * np.log(x) for c, x in zip(slopes, inputs, strict=True))
+
+
+def _semi_log_build(inputs: tuple[str, ...]) -> _Built:
+    coefficients = (plateau("c0"), *(slope(f"c_{n}", "target") for n in inputs))
+    return coefficients, {"c0": 8.0} | {f"c_{n}": -0.05 for n in inputs}
+
+
+def _semi_log_rescale(coef: Coefs, factors: Sequence[float]) -> dict[str, Any]:
+    rates = [coef[n] for n in coef if n != "c0"]
+    total = sum(c * np.log(s) for c, s in zip(rates, factors, strict=True))
+    return {**coef, "c0": coef["c0"] - total}
+
+
+semi_log = LawFamily(
+    name="semi_log",
+    function=_semi_log,
+    inputs=("params", "tokens"),
+    build=_semi_log_build,
+    formula=r"y = c_0 + \sum_i c_i \ln x_i",
+    reference="Linear regression in logarithms; in compute alone: Grattafiori et al. 2024, "
+    "arXiv:2407.21783, sec. 3.2.1",
+    rescale=_semi_log_rescale,
+)
+
+
+def _log_linear_with_floor(*values: Any) -> Any:
+    n = (len(values) - 2) // 2
+    inputs, low, size, slopes = values[:n], values[n], values[n + 1], values[n + 2 :]
+    return low + size * np.exp(sum(c * x for c, x in zip(slopes, inputs, strict=True)))
+
+
+def _log_linear_with_floor_build(inputs: tuple[str, ...]) -> _Built:
+    slopes = (Coefficient(f"c_{n}", "slope", starts=(-4.0, 2.0)) for n in inputs)
+    return (floor("E"), amplitude("K"), *slopes), {"E": 1.5, "K": 2.0} | {
+        n: 10.0 * c for n, c in _small_slopes(inputs).items()
+    }
+
+
+def _log_linear_with_floor_rescale(coef: Coefs, factors: Sequence[float]) -> dict[str, Any]:
+    names = [n for n in coef if n not in ("E", "K")]
+    return {**coef, **{n: coef[n] / s for n, s in zip(names, factors, strict=True)}}
+
+
+log_linear_with_floor = LawFamily(
+    name="log_linear_with_floor",
+    function=_log_linear_with_floor,
+    inputs=("params", "tokens"),
+    build=_log_linear_with_floor_build,
+    formula=r"y = E + K \exp(\sum_i c_i x_i)",
+    reference="log_linear and a floor; in proportions: Ye et al. 2024, arXiv:2403.16952",
+    aliases=("exponential_regression_with_floor",),
+    rescale=_log_linear_with_floor_rescale,
     input_domain="real",
 )
 
@@ -182,4 +272,13 @@ translog = LawFamily(
     candidate=True,
 )
 
-FAMILIES = (log_linear, product, product_with_floor, additive_power, translog)
+FAMILIES = (
+    log_linear,
+    log_linear_with_floor,
+    linear,
+    semi_log,
+    product,
+    product_with_floor,
+    additive_power,
+    translog,
+)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from scaling_laws.laws.elementary import grown
+from scaling_laws.laws.elementary import grown, regrown
 from scaling_laws.laws.family import (
     Coefficient,
     Coefs,
@@ -274,4 +274,220 @@ two_plateau_joint = LawFamily(
     rescale=_additive_rescale,
 )
 
-FAMILIES = (chinchilla, kaplan, kaplan_with_floor, coupled, two_plateau_joint)
+
+def _chinchilla_tied(N: Any, D: Any, E: Any, A: Any, B: Any, alpha: Any) -> Any:
+    return _chinchilla(N, D, E, A, alpha, B, alpha)
+
+
+def _chinchilla_tied_derivatives(
+    N: Any, D: Any, E: Any, A: Any, B: Any, alpha: Any
+) -> tuple[Any, list[Any]]:
+    value, (one, size, by_size, data, by_data) = _chinchilla_derivatives(
+        N, D, E, A, alpha, B, alpha
+    )
+    return value, [one, size, data, by_size + by_data]
+
+
+def _chinchilla_tied_rescale(coef: Coefs, factors: Sequence[float]) -> dict[str, Any]:
+    size, data = factors
+    return regrown(coef, ("A", coef["alpha"], size), ("B", coef["alpha"], data))
+
+
+chinchilla_tied = LawFamily(
+    name="chinchilla_tied",
+    function=_chinchilla_tied,
+    value_and_jacobian=_chinchilla_tied_derivatives,
+    inputs=("params", "tokens"),
+    coefficients=(
+        floor("E"),
+        amplitude("A"),
+        amplitude("B"),
+        exponent("alpha", meaning="of both; the best tokens per parameter are (B / A)^(1 / alpha)"),
+    ),
+    formula=r"L(N, D) = E + A N^{-\alpha} + B D^{-\alpha}",
+    reference="Muennighoff et al. 2023, arXiv:2305.16264, eq. 5 with one exponent",
+    example={"E": 1.87, "A": 521.0, "B": 1488.0, "alpha": 0.3527},
+    rescale=_chinchilla_tied_rescale,
+)
+
+
+def _bottleneck(N: Any, D: Any, E: Any, A: Any, alpha: Any, B: Any, beta: Any) -> Any:
+    size, data = np.log(A) - alpha * np.log(N), np.log(B) - beta * np.log(D)
+    return E + np.exp(np.where(np.real(size) > np.real(data), size, data))
+
+
+bottleneck = LawFamily(
+    name="bottleneck",
+    function=_bottleneck,
+    inputs=("params", "tokens"),
+    coefficients=(
+        floor("E"),
+        scale("A", (1e-2, 1e2)),
+        exponent("alpha"),
+        scale("B", (1e-2, 1e2)),
+        exponent("beta"),
+    ),
+    formula=r"L(N, D) = E + \max(A N^{-\alpha}, B D^{-\beta})",
+    reference="Leontief 1941; the coupled law of arXiv:2608.07222 as its k tends to 0",
+    example={"E": 1.8, "A": 480.0, "alpha": 0.35, "B": 2e3, "beta": 0.37},
+    aliases=("leontief",),
+    rescale=_additive_rescale,
+)
+
+
+def _envelope(N: Any, D: Any, top: Any, A: Any, alpha: Any, B: Any, beta: Any, c: Any) -> Any:
+    gap = _chinchilla(N, D, c, A, alpha, B, beta)
+    return top * gap / np.sqrt(1.0 + gap * gap)
+
+
+envelope = LawFamily(
+    name="envelope",
+    function=_envelope,
+    inputs=("params", "tokens"),
+    coefficients=(
+        amplitude("top", "level of very small runs, that of a random guess"),
+        scale("A", (1e-2, 1e1)),
+        exponent("alpha", (0.05, 1.5)),
+        scale("B", (1e-2, 1e1)),
+        exponent("beta", (0.05, 1.5)),
+        Coefficient("c", "shape", 0.0, 1e3, None, (0.01, 2.0), "limit of the gap"),
+    ),
+    formula=r"y = y_{top} \frac{g}{\sqrt{1 + g^{2}}},\ g = c + A N^{-\alpha} + B D^{-\beta}",
+    reference="Rosenfeld et al. 2020, arXiv:1909.12673, eq. 5, with their eta in A, B and c",
+    example={"top": 0.999, "A": 3e4, "alpha": 0.75, "B": 5e4, "beta": 0.61, "c": 0.2},
+    aliases=("rosenfeld_envelope",),
+    rescale=_additive_rescale,
+)
+
+
+def _farseer(
+    N: Any, D: Any, s: Any, q: Any, S: Any, B: Any, b: Any, Q: Any, A: Any, a: Any, F: Any
+) -> Any:
+    log_n = np.log(N)
+    rate = np.exp(A * np.exp(a * log_n) + F)
+    data = B * np.exp(b * log_n) + Q - rate * np.log(D)
+    return np.exp(s * np.exp(q * log_n) + S) + np.exp(data)
+
+
+def _farseer_solved(
+    N: Any, D: Any, s: Any, q: Any, S: Any, B: Any, b: Any, Q: Any, A: Any, a: Any, F: Any
+) -> Any:
+    log_n = np.log(N)
+    rate = F * np.exp(A * np.expm1(a * log_n))
+    data = B * np.expm1(b * log_n) - rate * np.log(D)
+    return S * np.exp(s * np.expm1(q * log_n)) + Q * np.exp(data)
+
+
+def _farseer_solved_derivatives(
+    N: Any, D: Any, s: Any, q: Any, S: Any, B: Any, b: Any, Q: Any, A: Any, a: Any, F: Any
+) -> tuple[Any, list[Any]]:
+    log_n, log_d = np.log(N), np.log(D)
+    by_q, by_b, by_a = (np.expm1(rate * log_n) for rate in (q, b, a))
+    unit_limit, unit_rate = np.exp(s * by_q), np.exp(A * by_a)
+    unit_data = np.exp(B * by_b - F * unit_rate * log_d)
+    limit, data = S * unit_limit, Q * unit_data
+    faster = -data * log_d * unit_rate
+    columns = [
+        limit * by_q,
+        limit * s * log_n * (1.0 + by_q),
+        unit_limit,
+        data * by_b,
+        data * B * log_n * (1.0 + by_b),
+        unit_data,
+        faster * F * by_a,
+        faster * F * A * log_n * (1.0 + by_a),
+        faster,
+    ]
+    return limit + data, columns
+
+
+def _farseer_from_solved(coef: Coefs) -> dict[str, Any]:
+    """From levels at a model of one unit, two of them linear, in place of S, Q and F."""
+    return {
+        **coef,
+        "S": np.log(np.maximum(coef["S"], 1e-300)) - coef["s"],
+        "Q": np.log(np.maximum(coef["Q"], 1e-300)) - coef["B"],
+        "F": np.log(coef["F"]) - coef["A"],
+    }
+
+
+def _farseer_rescale(coef: Coefs, factors: Sequence[float]) -> dict[str, Any]:
+    size = factors[0]
+    return regrown(coef, ("s", -coef["q"], size), ("B", -coef["b"], size), ("A", -coef["a"], size))
+
+
+def _rate(name: str, starts: tuple[float, float], meaning: str = "") -> Coefficient:
+    """Searched constant of either sign."""
+    return Coefficient(name, "slope", -np.inf, np.inf, None, starts, meaning)
+
+
+_FARSEER_RATES = {
+    "s": _rate("s", (-2.0, -0.05), "how the limit falls with size"),
+    "q": Coefficient("q", "exponent", 0.0, 3.0, None, (0.03, 0.5)),
+    "B": _rate("B", (0.5, 12.0), "how the term in data falls with size"),
+    "b": Coefficient("b", "exponent", -3.0, 0.0, None, (-0.5, -0.03)),
+    "A": _rate("A", (-8.0, -0.2), "how the exponent of data falls with size"),
+    "a": Coefficient("a", "exponent", 0.0, 3.0, None, (0.01, 0.4)),
+}
+farseer = LawFamily(
+    name="farseer",
+    function=_farseer,
+    inputs=("params", "tokens"),
+    coefficients=(
+        _FARSEER_RATES["s"],
+        _FARSEER_RATES["q"],
+        _rate("S", (-1.0, 2.0)),
+        _FARSEER_RATES["B"],
+        _FARSEER_RATES["b"],
+        _rate("Q", (-5.0, 5.0)),
+        _FARSEER_RATES["A"],
+        _FARSEER_RATES["a"],
+        _rate("F", (-1.0, 6.0)),
+    ),
+    formula=r"L = e^{s N^{q} + S} + e^{B N^{b} + Q} D^{-\exp(A N^{a} + F)}",
+    reference="Li et al. 2025, arXiv:2506.10972, eq. 3",
+    example={
+        "s": -0.062465473,
+        "q": 0.13,
+        "S": 0.1284880679442551,
+        "B": 230.73437075885855,
+        "b": -0.1729,
+        "Q": -1.544209554,
+        "A": -1.665630816,
+        "a": 0.0459,
+        "F": 3.133347198805445,
+    },
+    rescale=_farseer_rescale,
+    units=("params", ""),  # tokens stay raw: their exponent depends on the size
+    solve_as=LawFamily(
+        name="farseer_solved",
+        function=_farseer_solved,
+        value_and_jacobian=_farseer_solved_derivatives,
+        inputs=("params", "tokens"),
+        coefficients=(
+            _FARSEER_RATES["s"],
+            _FARSEER_RATES["q"],
+            amplitude("S"),
+            _FARSEER_RATES["B"],
+            _FARSEER_RATES["b"],
+            amplitude("Q"),
+            _FARSEER_RATES["A"],
+            _FARSEER_RATES["a"],
+            scale("F", (0.1, 1.0)),
+        ),
+        units=("params", ""),
+    ),
+    from_solved=_farseer_from_solved,
+)
+
+FAMILIES = (
+    chinchilla,
+    kaplan,
+    kaplan_with_floor,
+    coupled,
+    two_plateau_joint,
+    chinchilla_tied,
+    bottleneck,
+    envelope,
+    farseer,
+)

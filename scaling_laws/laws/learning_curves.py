@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from scaling_laws.laws.elementary import grown, softplus
+from scaling_laws.laws.elementary import grown
 from scaling_laws.laws.family import (
     Coefficient,
     Coefs,
@@ -94,7 +94,7 @@ power_with_floor = LawFamily(
     formula=r"y = E + A x^{-\alpha}",
     reference="Henighan et al. 2020, arXiv:2010.14701, eq. 1.1",
     example={"E": 1.7, "A": 2.5e3, "alpha": 0.17},
-    aliases=("saturating", "saturating_power", "pow3"),
+    aliases=("saturating", "saturating_power", "pow3", "henighan"),
     rescale=_power_rescale,
     candidate=True,
 )
@@ -116,9 +116,36 @@ shifted_power = LawFamily(
     formula=r"y = E + A (x + shift)^{-\alpha}",
     reference="Zhai et al. 2022, arXiv:2106.04560, eq. 1",
     example={"E": 0.1, "A": 5.0, "shift": 40.0, "alpha": 0.5},
-    aliases=("pow4", "zhai"),
+    aliases=("pow4", "pow4_domhan", "zhai"),
     rescale=_shifted_power_rescale,
     candidate=True,
+)
+
+
+def _reciprocal_shift_power(x: Any, A: Any, gamma: Any, c: Any) -> Any:
+    return A * np.exp(c * np.log(1.0 / x + gamma))
+
+
+def _reciprocal_shift_power_rescale(coef: Coefs, factors: Sequence[float]) -> dict[str, Any]:
+    return {"A": grown(coef["A"], coef["c"], factors[0]), "gamma": coef["gamma"] / factors[0],
+            "c": coef["c"]}  # fmt: skip
+
+
+reciprocal_shift_power = LawFamily(
+    name="reciprocal_shift_power",
+    function=_reciprocal_shift_power,
+    inputs=("samples",),
+    coefficients=(
+        amplitude("A", "value at one unit of the input, were there no gamma"),
+        scale("gamma", (1e-4, 1e2), "one over the input where the curve levels off"),
+        Coefficient("c", "exponent", -3.0, 3.0, "log", None, "decay rate; < 0 where it grows"),
+    ),
+    formula=r"y = A (1/x + gamma)^{c}",
+    reference="Bansal et al. 2022, arXiv:2202.01994; Alabdulmohsin et al. 2022, "
+    "arXiv:2209.06640, M3",
+    example={"A": 6.0, "gamma": 1e-4, "c": 0.3},
+    aliases=("bansal", "m3"),
+    rescale=_reciprocal_shift_power_rescale,
 )
 
 
@@ -141,8 +168,92 @@ logarithmic = LawFamily(
     formula=r"y = b - a \ln x",
     reference="Mohr et al. 2022, LCDB, log2",
     example={"b": 6.0, "a": 0.08},
-    aliases=("log", "log2"),
+    aliases=("log", "log2", "logx_linear"),
     rescale=_logarithmic_rescale,
+)
+
+
+def _inverse_logarithmic(x: Any, E: Any, A: Any) -> Any:
+    return E + A / np.log1p(x)
+
+
+inverse_logarithmic = LawFamily(
+    name="inverse_logarithmic",
+    function=_inverse_logarithmic,
+    inputs=("samples",),
+    coefficients=(floor("E"), amplitude("A")),
+    formula=r"y = E + A / \ln(1 + x)",
+    reference="Mohr et al. 2022, LCDB, ilog2, with 1 + x as in Adriaensen et al. 2023, "
+    "arXiv:2310.20447: no pole at one",
+    example={"E": 0.05, "A": 2.0},
+    aliases=("ilog2",),
+)
+
+
+def _log_log_linear(x: Any, b: Any, a: Any) -> Any:
+    return np.log(b - a * np.log(x))
+
+
+def _log_log_linear_by_level(x: Any, b: Any, a: Any) -> Any:
+    return b + np.log(1.0 - a * np.log(x))
+
+
+def _log_log_linear_from_level(coef: Coefs) -> dict[str, Any]:
+    b = np.exp(coef["b"])
+    return {"b": b, "a": coef["a"] * b}
+
+
+log_log_linear = LawFamily(
+    name="log_log_linear",
+    function=_log_log_linear,
+    inputs=("samples",),
+    coefficients=(
+        Coefficient("b", "shape", -np.inf, np.inf, None, (1.0, 1e2), "exp(y) at one unit"),
+        Coefficient(
+            "a", "slope", -np.inf, np.inf, None, (-1.0, 1.0), "fall of exp(y) per e-fold; < 0: rise"
+        ),
+    ),
+    formula=r"y = \ln(b - a \ln x)",
+    reference="Domhan et al. 2015, log-log linear, with the sign of a turned",
+    example={"b": 1.2, "a": -0.15},
+    aliases=("loglog_linear",),
+    rescale=_logarithmic_rescale,
+    solve_as=LawFamily(
+        name="log_log_linear_by_level",
+        function=_log_log_linear_by_level,
+        inputs=("samples",),
+        coefficients=(
+            plateau("b", "value at one unit"),
+            Coefficient("a", "slope", -np.inf, np.inf, None, (-0.5, 0.5)),
+        ),
+    ),
+    from_solved=_log_log_linear_from_level,
+)
+
+
+def _vapor_pressure(x: Any, a: Any, b: Any, c: Any) -> Any:
+    return np.exp(a + b / x + c * np.log(x))
+
+
+def _vapor_pressure_rescale(coef: Coefs, factors: Sequence[float]) -> dict[str, Any]:
+    shift = coef["c"] * np.log(factors[0])
+    return {"a": coef["a"] - shift, "b": coef["b"] * factors[0], "c": coef["c"]}
+
+
+vapor_pressure = LawFamily(
+    name="vapor_pressure",
+    function=_vapor_pressure,
+    inputs=("samples",),
+    coefficients=(
+        slope("a", meaning="logarithm of the power's value at one unit of the input"),
+        slope("b", meaning="bend at small inputs, in units of the input"),
+        slope("c", meaning="power at large inputs"),
+    ),
+    formula=r"y = \exp(a + b/x + c \ln x)",
+    reference="Domhan et al. 2015, vapor pressure; Mohr et al. 2022, LCDB, vap3",
+    example={"a": 1.2, "b": 20.0, "c": -0.2},
+    aliases=("vap3",),
+    rescale=_vapor_pressure_rescale,
 )
 
 
@@ -208,35 +319,9 @@ stretched_exponential = LawFamily(
     formula=r"y = E + A \exp(-(x/scale)^{d})",
     reference="Mohr et al. 2022, LCDB, wbl4",
     example={"E": 0.1, "A": 0.8, "scale": 200.0, "d": 0.5},
-    aliases=("weibull", "wbl4", "janoschek"),
+    aliases=("weibull", "wbl4", "janoschek", "exp4"),
     rescale=_stretched_exponential_rescale,
     candidate=True,
-)
-
-
-def _two_plateau(x: Any, start: Any, end: Any, scale: Any, d: Any) -> Any:
-    return end + (start - end) / (1.0 + np.exp(d * (np.log(x) - np.log(scale))))
-
-
-def _two_plateau_rescale(coef: Coefs, factors: Sequence[float]) -> dict[str, Any]:
-    return {**coef, "scale": coef["scale"] * factors[0]}
-
-
-two_plateau = LawFamily(
-    name="two_plateau",
-    function=_two_plateau,
-    inputs=("samples",),
-    coefficients=(
-        plateau("start", "level at zero input"),
-        plateau("end", "level at infinite input"),
-        scale("scale", (1e-3, 1e3), "input half-way between the levels"),
-        shape("d", (0.1, 3.0)),
-    ),
-    formula=r"y = end + \frac{start - end}{1 + (x/scale)^{d}}",
-    reference="Mohr et al. 2022, LCDB, mmf4 with b = s^d",
-    example={"start": 0.9, "end": 0.1, "scale": 300.0, "d": 0.7},
-    aliases=("mmf4", "bounded_rational", "hill4"),
-    rescale=_two_plateau_rescale,
 )
 
 
@@ -272,48 +357,18 @@ log_quadratic = LawFamily(
 )
 
 
-def _broken_power(x: Any, E: Any, A: Any, c0: Any, c1: Any, d: Any, f: Any) -> Any:
-    log_x = np.log(x)
-    return E + A * np.exp(-c0 * log_x - c1 * f * softplus((log_x - np.log(d)) / f))
-
-
-def _broken_power_rescale(coef: Coefs, factors: Sequence[float]) -> dict[str, Any]:
-    return {
-        **coef,
-        "A": grown(coef["A"], coef["c0"], factors[0]),
-        "d": coef["d"] * factors[0],
-    }
-
-
-broken_power = LawFamily(
-    name="broken_power",
-    function=_broken_power,
-    inputs=("samples",),
-    coefficients=(
-        floor("E"),
-        amplitude("A"),
-        Coefficient("c0", "exponent", -3.0, 3.0, None, (-0.2, 1.0), "exponent before the break"),
-        Coefficient("c1", "exponent", -3.0, 3.0, None, (-0.5, 1.5), "added to it by the break"),
-        scale("d", (1e-2, 1e2), "input at the break"),
-        shape("f", (0.05, 1.5), meaning="width of the break, in e-folds"),
-    ),
-    formula=r"y = E + A x^{-c_0} (1 + (x/d)^{1/f})^{-c_1 f}",
-    reference="Caballero et al. 2022, arXiv:2210.14891, eq. 1 with one break",
-    example={"E": 0.1, "A": 1.2, "c0": 0.05, "c1": 0.6, "d": 3e3, "f": 0.4},
-    aliases=("bnsl", "broken_neural_scaling_law"),
-    rescale=_broken_power_rescale,
-)
-
 FAMILIES = (
     constant,
     power,
     power_with_floor,
     shifted_power,
+    reciprocal_shift_power,
     logarithmic,
+    inverse_logarithmic,
+    log_log_linear,
+    vapor_pressure,
     exponential,
     exponential_with_floor,
     stretched_exponential,
-    two_plateau,
     log_quadratic,
-    broken_power,
 )

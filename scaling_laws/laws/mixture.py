@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from scaling_laws.laws.family import Coefficient, LawFamily, floor, plateau, scale, slope
+from scaling_laws.laws.elementary import regrown
+from scaling_laws.laws.family import (
+    Coefficient,
+    Coefs,
+    LawFamily,
+    amplitude,
+    exponent,
+    floor,
+    plateau,
+    scale,
+    slope,
+)
 
 _Built = tuple[tuple[Coefficient, ...], dict[str, float]]
 _DOMAINS = ("web", "code", "books")
@@ -95,4 +107,74 @@ mixture_inverse = LawFamily(
     input_domain="fraction",
 )
 
-FAMILIES = (mixture_exponential, mixture_additive, mixture_inverse)
+
+def _mixture_own(*values: Any) -> Any:
+    n = (len(values) - 2) // 2
+    shares, size, offset, rates = values[:n], values[n], values[n + 1], values[n + 2 :]
+    others = sum((w * r for w, r in zip(rates[1:], shares[1:], strict=True)), 0.0)
+    return size * np.exp(others - rates[0] * np.log(shares[0] + offset))
+
+
+def _mixture_own_build(inputs: tuple[str, ...]) -> _Built:
+    own, *others = inputs
+    rates = (
+        Coefficient(f"alpha_{own}", "exponent", -3.0, 3.0, "log", None, "gain from its own share"),
+        *(slope(f"w_{n}", meaning=f"log change by {n} alone") for n in others),
+    )
+    offset = Coefficient(
+        "share_0", "scale", 1e-5, 10.0, None, (1e-3, 1.0), "share that the others amount to"
+    )
+    example = {"A": 2.2, "share_0": 0.05, f"alpha_{own}": 0.12}
+    example |= {f"w_{n}": 0.1 - 0.15 * i for i, n in enumerate(others)}
+    return (amplitude("A"), offset, *rates), example
+
+
+mixture_own = LawFamily(
+    name="mixture_own",
+    function=_mixture_own,
+    inputs=_DOMAINS,
+    build=_mixture_own_build,
+    formula=r"L = A (r_1 + r_0)^{-\alpha} \exp(\sum_{j > 1} w_j r_j)",
+    reference="Li et al. 2026, arXiv:2604.22753, domain-mixture law 2; the first domain is the one "
+    "that the loss is measured on",
+    input_domain="fraction",
+)
+
+
+def _bimix(r: Any, S: Any, B: Any, beta: Any, C: Any, alpha: Any) -> Any:
+    return np.exp(-alpha * np.log(r)) * (B * np.exp(-beta * np.log(S)) + C)
+
+
+def _bimix_rescale(coef: Coefs, factors: Sequence[float]) -> dict[str, Any]:
+    share, steps = factors
+    return regrown(
+        coef,
+        ("B", coef["beta"], steps),
+        ("B", coef["alpha"], share),
+        ("C", coef["alpha"], share),
+    )
+
+
+bimix = LawFamily(
+    name="bimix",
+    function=_bimix,
+    inputs=("proportion", "steps"),
+    coefficients=(
+        amplitude("B"),
+        exponent("beta", (0.05, 1.5)),
+        amplitude("C", "limit of many steps on this domain alone"),
+        exponent("alpha", (0.01, 0.8), meaning="gain from the domain's own share"),
+    ),
+    formula=r"L = r^{-\alpha} (B S^{-\beta} + C)",
+    reference="Ge et al. 2024, arXiv:2405.14908, with their A in B and C",
+    example={"B": 30.0, "beta": 0.35, "C": 1.8, "alpha": 0.06},
+    rescale=_bimix_rescale,
+)
+
+FAMILIES = (
+    mixture_exponential,
+    mixture_additive,
+    mixture_inverse,
+    mixture_own,
+    bimix,
+)

@@ -14,12 +14,21 @@ from scaling_laws.laws.family import Law, LawFamily
 
 _BUILT_IN = (
     "learning_curves",
+    "sigmoids",
+    "broken",
+    "sampling",
     "joint",
     "repeated_data",
+    "data_constrained",
     "experts",
+    "architecture",
+    "precision",
+    "transfer",
+    "training",
     "recipe",
     "mixture",
     "downstream",
+    "schedules",
     "generic",
 )
 _families: dict[str, LawFamily] = {}

@@ -7,6 +7,7 @@ import pickle
 import warnings
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import nullcontext
+from functools import partial
 from typing import Any
 
 from scaling_laws.errors import MeasureError
@@ -14,8 +15,9 @@ from scaling_laws.measurement.runner import measure
 from scaling_laws.measurement.supervisor import Supervisor
 
 Job = tuple[str, Mapping[str, Any]]
-Result = tuple[str, dict[str, Any]]
+Result = tuple[str, dict[str, Any], list[tuple[float, dict[str, float]]]]
 Keep = Callable[[str, dict[str, Any]], None]
+Note = Callable[[str, float, dict[str, float]], object]
 
 ACTIVE = "active"
 
@@ -73,7 +75,7 @@ class Dispatcher:
         if self._isolate or backend is not None:
             self._supervisor = Supervisor(train, timeout, options)
 
-    def run(self, jobs: Iterator[Job], keep: Keep) -> None:
+    def run(self, jobs: Iterator[Job], keep: Keep, note: Note | None = None) -> None:
         """Do the jobs; ``keep`` is called with the key and the record of each.
 
         Parameters
@@ -82,16 +84,20 @@ class Dispatcher:
             Taken one by one, as workers become free.
         keep : callable
             May be called from other threads.
+        note : callable, optional
+            Given the key, the seconds [s] and the values of each checkpoint, before the record:
+            at once, but from workers of a backend together with the record.
         """
         if self._backend is not None:
-            self._on_workers(jobs, keep)
+            self._on_workers(jobs, keep, note)
         elif self._isolate:
-            self._in_children(jobs, keep)
+            self._in_children(jobs, keep, note)
         else:
             for key, config in jobs:
-                keep(key, measure(self._train, config, **self._options))
+                checkpoint = note and partial(note, key)
+                keep(key, measure(self._train, config, checkpoint=checkpoint, **self._options))
 
-    def _in_children(self, jobs: Iterator[Job], keep: Keep) -> None:
+    def _in_children(self, jobs: Iterator[Job], keep: Keep, note: Note | None) -> None:
         from joblib import Parallel, delayed
 
         supervisor = self._supervisor
@@ -99,7 +105,7 @@ class Dispatcher:
 
         def one(key: str, config: Mapping[str, Any]) -> None:
             try:
-                record = supervisor.run(config)
+                record = supervisor.run(config, note and partial(note, key))
                 if record is not None:
                     keep(key, record)
             except BaseException:
@@ -117,16 +123,21 @@ class Dispatcher:
             if not done:
                 supervisor.stop()
 
-    def _on_workers(self, jobs: Iterator[Job], keep: Keep) -> None:
+    def _on_workers(self, jobs: Iterator[Job], keep: Keep, note: Note | None) -> None:
         from joblib import delayed
 
         assert self._supervisor is not None
-        work = (self._supervisor.train, dict(self._options), self._isolate, self._timeout)
+        how = (self._isolate, self._timeout, note is not None)
+        work = (self._supervisor.train, dict(self._options), *how)
         tasks = (delayed(_on_worker)(*job, *work) for job in jobs)
         results = self._results(tasks)
         try:
             while (result := self._next(results)) is not None:
-                keep(*result)
+                key, record, checkpoints = result
+                for seconds, values in checkpoints:
+                    assert note is not None
+                    note(key, seconds, values)
+                keep(key, record)
         finally:
             with warnings.catch_warnings():
                 warnings.filterwarnings("ignore", r"\d+ tasks")  # that they are dropped is meant
@@ -187,10 +198,13 @@ def _on_worker(
     options: Mapping[str, Any],
     isolate: bool,
     timeout: float | None,
+    checkpoints: bool,
 ) -> Result:
-    """Do one run, in the worker or in a child of it."""
+    """Do one run, in the worker or in a child of it; the log may be out of the worker's reach."""
+    found: list[tuple[float, dict[str, float]]] = []
+    keep = (lambda seconds, values: found.append((seconds, values))) if checkpoints else None
     if not isolate:
-        return key, measure(pickle.loads(train), config, **options)
-    record = Supervisor(train, timeout, options).run(config)
+        return key, measure(pickle.loads(train), config, checkpoint=keep, **options), found
+    record = Supervisor(train, timeout, options).run(config, keep)
     assert record is not None  # nobody stops it
-    return key, record
+    return key, record, found

@@ -15,8 +15,15 @@ from scaling_laws.errors import MeasureError
 from scaling_laws.measurement.compute import flops_of
 from scaling_laws.measurement.configuration import check_metric_names, plain_config
 from scaling_laws.measurement.meter import meter
-from scaling_laws.measurement.runlog import CHECKPOINT_COLUMNS, RunLog
-from scaling_laws.measurement.runner import as_metrics, blank, measured, status_of, versions
+from scaling_laws.measurement.runlog import RunLog
+from scaling_laws.measurement.runner import (
+    as_metrics,
+    blank,
+    checkpoint_values,
+    measured,
+    status_of,
+    versions,
+)
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
@@ -92,12 +99,10 @@ class record:  # noqa: N801 - used as a function: ``with record("runs.jsonl") as
             If a value is not a number, a name is taken, or the log does not take it.
         """
         book = self._open()
-        found = _numbers(values, "log was given")
-        taken = [name for name in found if name in CHECKPOINT_COLUMNS]
-        if taken:
-            raise MeasureError(
-                f"'{taken[0]}' is recorded with every checkpoint; give it another name."
-            )
+        try:
+            found = checkpoint_values(values, "log was given")
+        except TypeError as failure:
+            raise MeasureError(str(failure)) from None
         book.note(self._name, self._config, self._gauge.seconds, found)
         self._last = {name: v for name, v in found.items() if name not in self._config}
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from scaling_laws.errors import MeasureError
 from scaling_laws.measurement.compute import flops_notes
 from scaling_laws.measurement.configuration import RESERVED
+from scaling_laws.measurement.runner import CHECKPOINT_COLUMNS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -42,7 +43,6 @@ _NUMBERS = (
     *("seconds_spread", "first_seconds", "device_memory"),
 )
 STATUSES = ("ok", "error", "timeout", "killed", "nan", "out_of_memory")
-CHECKPOINT_COLUMNS = ("run", "status", "seconds")
 _ROOM = 2**16  # bytes the disk must take before anything is trained
 
 
@@ -61,11 +61,13 @@ def read_log(path: str | os.PathLike[str], *, checkpoints: bool = False) -> pd.D
     DataFrame
         One row per finished run in the order the runs ended: the configuration, the metrics and
         the measured columns that :func:`sweep` explains. A retried run has several rows. With
-        ``checkpoints``, one row per :meth:`record.log`: the configuration, the values, ``run``
-        (a name for the run), ``status`` (``"running"`` until it has ended) and ``seconds`` [s]
-        since it began. ``frame.attrs["torn_lines"]`` lists the lines cut short by a crash: their
-        numbers, or ``"file:number"`` in a directory. ``frame.attrs["notes"]`` says where counts
-        of compute disagree.
+        ``checkpoints``, one row per call of :meth:`record.log`, or of the ``checkpoint`` that
+        :func:`sweep` gives: the configuration, the values, ``run`` (a name for the run, a new one
+        for each attempt), ``status`` (``"running"`` until it has ended, and for good where the
+        process that logged was killed) and ``seconds`` [s] since it began.
+        ``frame.attrs["torn_lines"]`` lists the lines cut short by a crash: their numbers, or
+        ``"file:number"`` in a directory. ``frame.attrs["notes"]`` says where counts of compute
+        disagree.
 
     Raises
     ------
@@ -256,8 +258,10 @@ class RunLog:
         self.close()
 
     def close(self) -> None:
-        """Release the file."""
-        os.close(self._file)
+        """Release the file. A thread that a run left behind then cannot write to another."""
+        with self._lock:
+            file, self._file = self._file, -1
+        os.close(file)
 
     def append(self, record: Mapping[str, Any]) -> None:
         """Add one finished run; when this returns, it is on the disk.

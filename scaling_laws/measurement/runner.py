@@ -1,8 +1,8 @@
 """Do one run, here or as a child process, and say what happened: never raise, never lose it.
 
 As a child (``python -P runner.py``) this reads one message from standard input, trains, and
-answers with one message. Whatever the training prints goes to standard error. The child dies
-with its parent, however the parent dies.
+answers with one message, after one for every checkpoint. Whatever the training prints goes to
+standard error. The child dies with its parent, however the parent dies.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 _LENGTH = 8  # bytes of the length in front of each message
 _DIES_WITH_PARENT = 1  # PR_SET_PDEATHSIG
 _VERSIONED = ("numpy", "scipy", "pandas", "sklearn", "torch", "jax", "tensorflow", "xgboost")
+CHECKPOINT_COLUMNS = ("run", "status", "seconds")  # recorded with every checkpoint
 _OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "cannot allocate memory")
 
 
@@ -37,6 +38,7 @@ def measure(
     warmup: int = 0,
     repeats: int = 1,
     count_flops: bool = False,
+    checkpoint: Callable[[float, dict[str, float]], object] | None = None,
 ) -> dict[str, Any]:
     """Call ``train(**config)`` and describe the run.
 
@@ -50,6 +52,10 @@ def measure(
         Calls that are not timed, and calls after them that are. Metrics are the last call's.
     count_flops : bool, default False
         Let torch count the FLOP of the first call, if the user's code has loaded it.
+    checkpoint : callable, optional
+        Takes the seconds [s] since the last call began and what ``train`` gave its argument
+        ``checkpoint``, a function that it then has. Calls before the last have one that keeps
+        nothing.
 
     Returns
     -------
@@ -74,6 +80,9 @@ def measure(
         with gauge:
             for number in range(warmup + repeats):
                 given = copy.deepcopy(dict(config))
+                if checkpoint is not None:
+                    last = number == warmup + repeats - 1
+                    given["checkpoint"] = _checkpointer(checkpoint if last else None)
                 answer, *spent, flops = _call(train, given, count_flops and number == 0)
                 times.append((spent[0], spent[1]))
                 if number == 0:
@@ -84,6 +93,20 @@ def measure(
     except (Exception, SystemExit) as failure:
         record["status"], record["error"] = status_of(failure)
     return {**record, **measured(gauge), **_times(times, warmup, repeats), "versions": versions()}
+
+
+def _checkpointer(
+    keep: Callable[[float, dict[str, float]], object] | None,
+) -> Callable[..., None]:
+    """Return what ``train`` is given as ``checkpoint``; it may be called from any thread."""
+    start = time.perf_counter()
+
+    def checkpoint(**values: Any) -> None:
+        found = checkpoint_values(values, "checkpoint was given")
+        if keep is not None:
+            keep(time.perf_counter() - start, found)
+
+    return checkpoint
 
 
 def _call(
@@ -230,6 +253,32 @@ def as_metrics(answer: Any, given: str = "train returned") -> dict[str, float]:
     return {name: _number(value, given, f" for metric {name!r}") for name, value in answer.items()}
 
 
+def checkpoint_values(values: Mapping[str, Any], given: str) -> dict[str, float]:
+    """Numbers of a checkpoint by name.
+
+    Parameters
+    ----------
+    values : mapping of str to number
+    given : str
+        Who gave them, for the message.
+
+    Raises
+    ------
+    TypeError
+        If something is not a number, or has the name of a column that every checkpoint has.
+
+    Examples
+    --------
+    >>> checkpoint_values({"step": 100, "loss": 3.5}, "log was given")
+    {'step': 100, 'loss': 3.5}
+    """
+    found = as_metrics(values, given)
+    taken = [name for name in found if name in CHECKPOINT_COLUMNS]
+    if taken:
+        raise TypeError(f"'{taken[0]}' is recorded with every checkpoint; give it another name.")
+    return found
+
+
 def _number(value: Any, given: str, where: str) -> float:
     plain = value
     if not isinstance(value, Real) and getattr(value, "size", None) is not None:
@@ -332,12 +381,21 @@ def main(parent: int) -> None:
     if message is None:
         return
     threading.Thread(target=_die_at_end_of, args=(questions,), daemon=True).start()
-    record = _do(message)
-    write_message(answers, json.dumps(record).encode())
+    one_at_a_time = threading.Lock()
+
+    def say(answer: Mapping[str, Any]) -> None:
+        with one_at_a_time:
+            write_message(answers, json.dumps(answer).encode())
+
+    say(_do(message, say))
 
 
-def _do(message: bytes) -> dict[str, Any]:
+def _do(message: bytes, say: Callable[[Mapping[str, Any]], None]) -> dict[str, Any]:
+    """Do the run; its checkpoints are said on the way."""
     import pickle
+
+    def checkpoint(seconds: float, values: dict[str, float]) -> None:
+        say({"seconds": seconds, "checkpoint": values})
 
     task = pickle.loads(message)
     sys.path[:] = task["path"]
@@ -352,7 +410,8 @@ def _do(message: bytes) -> dict[str, Any]:
     except Exception as error:
         failure = error
         train = unpacking_failed
-    return measure(train, config, **task["options"])
+    keep = checkpoint if task["checkpoints"] else None
+    return measure(train, config, checkpoint=keep, **task["options"])
 
 
 def _die_with(parent: int) -> None:

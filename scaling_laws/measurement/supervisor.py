@@ -17,6 +17,8 @@ from typing import Any
 from scaling_laws.errors import MeasureError
 from scaling_laws.measurement import runner
 
+Checkpoint = Callable[[float, dict[str, float]], object]
+
 _GRACE = 30.0  # seconds a child may take to leave once it has answered
 
 
@@ -65,13 +67,17 @@ class Supervisor:
         self._alive: set[subprocess.Popen[bytes]] = set()
         self._stopped = False
 
-    def run(self, config: Mapping[str, Any]) -> dict[str, Any] | None:
+    def run(
+        self, config: Mapping[str, Any], checkpoint: Checkpoint | None = None
+    ) -> dict[str, Any] | None:
         """Do one run in a child; None if :meth:`stop` was called meanwhile.
 
         Parameters
         ----------
         config : mapping of str to object
             Keyword arguments of ``train``.
+        checkpoint : callable, optional
+            As for :func:`scaling_laws.measurement.runner.measure`; called from another thread.
 
         Returns
         -------
@@ -86,6 +92,7 @@ class Supervisor:
             "train": self.train,
             "config": cloudpickle.dumps(dict(config)),
             "options": self._options,
+            "checkpoints": checkpoint is not None,
         }
         unmeasured = runner.blank("error")
         start = time.perf_counter()
@@ -95,8 +102,8 @@ class Supervisor:
             return {**unmeasured, "error": f"child process did not start: {failure}"}
         if child is None:
             return None
-        answers: list[bytes | None] = []
-        talk = threading.Thread(target=_converse, args=(child, pickle.dumps(task), answers))
+        heard = _Heard()
+        talk = threading.Thread(target=heard.converse, args=(child, pickle.dumps(task), checkpoint))
         talk.start()
         timed_out = self._wait(child, talk)
         _end(child)
@@ -106,9 +113,10 @@ class Supervisor:
             self._alive.discard(child)
             if self._stopped:
                 return None
-        if answers and answers[0] is not None:
-            record: dict[str, Any] = json.loads(answers[0])
-            return record
+        if heard.failure is not None:
+            raise heard.failure
+        if heard.record is not None:
+            return heard.record
         if timed_out:
             status, error = "timeout", f"no result within {self._timeout:g} s"
         else:
@@ -147,13 +155,32 @@ class Supervisor:
         return False
 
 
-def _converse(child: subprocess.Popen[bytes], task: bytes, answers: list[bytes | None]) -> None:
-    """Send the task and wait for the answer, which is None if the child leaves without one."""
-    assert child.stdin is not None
-    assert child.stdout is not None
-    with suppress(OSError):
-        runner.write_message(child.stdin, task)
-    answers.append(runner.read_message(child.stdout))
+class _Heard:
+    """What a child said: its record, unless it left without one."""
+
+    def __init__(self) -> None:
+        self.record: dict[str, Any] | None = None
+        self.failure: BaseException | None = None
+
+    def converse(
+        self, child: subprocess.Popen[bytes], task: bytes, checkpoint: Checkpoint | None
+    ) -> None:
+        """Send the task, hand over checkpoints, and wait for the record."""
+        assert child.stdin is not None
+        assert child.stdout is not None
+        with suppress(OSError):
+            runner.write_message(child.stdin, task)
+        while (message := runner.read_message(child.stdout)) is not None:
+            said = json.loads(message)
+            if checkpoint is None or "checkpoint" not in said:
+                self.record = said
+                return
+            try:
+                checkpoint(said["seconds"], said["checkpoint"])
+            except BaseException as failure:  # the log takes no more: the sweep cannot go on
+                self.failure = failure
+                child.kill()
+                return
 
 
 def _end(child: subprocess.Popen[bytes]) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 import itertools
 import math
 import os
 import sys
 import threading
+import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
@@ -95,6 +97,7 @@ def sweep(
     warmup: int = 0,
     repeats: int = 1,
     count_flops: bool = False,
+    checkpoints: bool = False,
     cost: Callable[[Mapping[str, Any]], float] | None = None,
     budget: Mapping[str, float] | None = None,
     progress: bool | Callable[[SweepProgress], object] | None = None,
@@ -139,6 +142,11 @@ def sweep(
     count_flops : bool, default False
         Let torch count the FLOP of the first call, if ``train`` or its module has loaded torch
         by then. It slows that call down, so have a ``warmup``.
+    checkpoints : bool, default False
+        Give ``train`` one more keyword argument, ``checkpoint``: a function for what it measures
+        on its way, ``checkpoint(step=100, loss=3.2)``. Each call is a line of the log, there also
+        if the run then fails, times out or is killed; ``read_log(log, checkpoints=True)`` reads
+        them. From workers of a ``backend`` they come with the run. Needs ``log``.
     cost : callable, optional
         Predicts a configuration's compute [FLOP], or anything in proportion where the budget
         does not limit compute. By default ``flops``, or 6 ``params`` ``tokens``, if configured.
@@ -187,13 +195,14 @@ def sweep(
     options = {"warmup": warmup, "repeats": repeats, "count_flops": count_flops}
     count = 1 if workers is None else workers
     _check_options(train, workers=count, repeats=repeats, warmup=warmup, retries=retries)
+    _check_checkpoints(checkpoints, train, wanted, log)
     dispatcher = Dispatcher(train, options, workers, isolate, _checked(timeout), backend)
     costs = {key: cost_of(config, cost) for key, config in wanted.items()}
     ledger = Ledger(costs, checked_budget(budget), dispatcher.workers)
     with ExitStack() as stack:
         book = stack.enter_context(RunLog(log, exclusive=True)) if log is not None else None
         work = _Work(wanted, costs, book, ledger, _listener(progress, len(wanted), stack))
-        work.do(dispatcher, retries, retry_failed)
+        work.do(dispatcher, retries, retry_failed, checkpoints)
     frame = to_table(work.rows())
     frame.attrs["torn_lines"] = book.torn if book else []
     frame.attrs["notes"] += work.notes(count_flops)
@@ -207,6 +216,35 @@ def _check_options(train: Any, **counts: Any) -> None:
         least = 1 if name in ("workers", "repeats") else 0
         if isinstance(value, bool) or not isinstance(value, int) or value < least:
             raise MeasureError(f"{name} must be a whole number from {least} up, got {value!r}.")
+
+
+def _check_checkpoints(
+    checkpoints: Any, train: Callable[..., Any], wanted: Mapping[str, Config], log: Any
+) -> None:
+    """Refuse checkpoints that nobody would keep, or that ``train`` cannot give."""
+    if not isinstance(checkpoints, bool):
+        raise MeasureError(f"checkpoints must be True or False, got {checkpoints!r}.")
+    if not checkpoints:
+        return
+    if log is None:
+        raise MeasureError("checkpoints=True needs log=, the file that they are written to.")
+    taken = {"checkpoint", "run"} & {name for config in wanted.values() for name in config}
+    if taken:
+        raise MeasureError(
+            f"a configuration has '{taken.pop()}', which checkpoints=True takes for the argument "
+            "of train or for the name of each run. Rename it."
+        )
+    try:
+        parameters = inspect.signature(train).parameters
+    except (TypeError, ValueError):  # some built-in functions do not tell
+        return
+    if "checkpoint" not in parameters and not any(
+        p.kind is p.VAR_KEYWORD for p in parameters.values()
+    ):
+        raise MeasureError(
+            "checkpoints=True gives train an argument 'checkpoint', which it does not take. Add "
+            "it: def train(..., checkpoint)."
+        )
 
 
 def _checked(timeout: Any) -> float | None:
@@ -261,11 +299,15 @@ class _Work:
         self._stopped = False
         self._done: dict[str, Record] = {}
         self._failures = dict.fromkeys(wanted, 0)
+        self._names: dict[str, str] = {}  # of runs under way, as their checkpoints have it
         for record in book.records if book else []:
             self._remember(key_of(record["config"]), record)
 
-    def do(self, dispatcher: Dispatcher, retries: int, retry_failed: bool) -> None:
+    def do(
+        self, dispatcher: Dispatcher, retries: int, retry_failed: bool, checkpoints: bool
+    ) -> None:
         """Do what is missing, then what failed and may be tried again."""
+        note = self._note if checkpoints else None
         limits = {
             key: retries + 1 + (failures if retry_failed else 0)
             for key, failures in self._failures.items()
@@ -280,7 +322,7 @@ class _Work:
             ]
             if not due:
                 return
-            dispatcher.run(self._begun(due), self._keep)
+            dispatcher.run(self._begun(due), self._keep, note)
 
     def rows(self) -> list[Record]:
         """One record per configuration, in the order given."""
@@ -322,7 +364,12 @@ class _Work:
             if not self._ledger.begin(key):
                 self._stopped = True
                 return
+            self._names[key] = uuid.uuid4().hex[:12]
             yield key, self._wanted[key]
+
+    def _note(self, key: str, seconds: float, values: dict[str, float]) -> None:
+        assert self._book is not None
+        self._book.note(self._names[key], self._wanted[key], seconds, values)
 
     def _keep(self, key: str, record: Record) -> None:
         config = self._wanted[key]
@@ -331,6 +378,7 @@ class _Work:
         with self._lock:
             record = {"config": config, **record, "flops": flops}
             record["attempt"] = self._failures[key] + 1
+            record["run"] = self._names[key]
             if self._book is not None:
                 self._book.append(record)
             self._remember(key, record)
