@@ -63,7 +63,6 @@ log_sigmoid = LawFamily(
     formula=r"y = 1 + a \ln\left(c + \frac{1}{1 + e^{k (x - middle)}}\right)",
     reference="Bhagia et al. 2024, arXiv:2412.04403, code of step 2 (log-sigmoid)",
     example={"a": 0.25, "c": 0.05, "middle": 0.8, "k": 6.0},
-    aliases=("log_sigmoid",),
     rescale=_logistic_rescale,
 )
 
