@@ -150,6 +150,7 @@ def result_columns() -> set[str]:
         planner.regret(plan, flops=1e14), sl.factors(fit, at=point).table,
         both.difference(), both.multiplier(), both.crossing(),
         sl.next_runs(fit, [point], at=goal).table, sl.ladder(fit, at=goal, within=0.1).table,
+        sl.published.list(),
         sl.sweep(lambda params: 1.0 + 1 / params, sl.grid(params=[1e6])),
     ]  # fmt: skip
     return {
