@@ -1,7 +1,12 @@
-"""Draw the README's figure from the bundled runs: ``python docs/make_figures.py``."""
+"""Draw the README's figure and those of the gallery: ``python docs/make_figures.py [name ...]``.
+
+The gallery's pictures are made by the lines that stand above them on its page.
+"""
 
 from __future__ import annotations
 
+import re
+import sys
 from pathlib import Path
 
 import matplotlib as mpl
@@ -13,7 +18,12 @@ import matplotlib.pyplot as plt
 
 import scaling_laws as sl
 
-FIGURES = Path(__file__).parent / "figures"
+DOCS = Path(__file__).parent
+FIGURES = DOCS / "figures"
+BLOCK = re.compile(
+    r"^```python\n(.*?)^```$(?:\n\n!\[[^\]]*\]\(figures/(\w+)\.png\))?", re.MULTILINE | re.DOTALL
+)
+COLUMN = {"figure.figsize": (3.3, 2.6), "font.size": 8, "axes.linewidth": 0.6}
 INK, ORANGE, GREY = "#222222", "#D55E00", "#8A8A8A"
 
 
@@ -23,10 +33,10 @@ def readme() -> None:
     cut = 0.1 * runs.flops.max()
     small, large = runs[runs.flops <= cut], runs[runs.flops > cut]
     selection = sl.select(small)
-    figure, (left, right) = plt.subplots(1, 2, figsize=(9.2, 3.7), layout="constrained")
+    figure, (left, right) = plt.subplots(1, 2, figsize=(9.2, 4.0), layout="constrained")
     predictions(left, selection, small, large, cut)
     plan(right, sl.Planner(sl.select(runs)), runs.flops.max())
-    figure.savefig(FIGURES / "readme.png", dpi=160)
+    save(figure, FIGURES / "readme.png", dpi=160)
 
 
 def predictions(ax, selection, small, large, cut) -> None:
@@ -47,20 +57,23 @@ def predictions(ax, selection, small, large, cut) -> None:
     ax.vlines(large.flops, low, high, color=ORANGE, lw=0.8, alpha=0.5, zorder=2)
     error = np.abs(np.log(ahead.loss.to_numpy() / large.loss.to_numpy())).mean()
     inside = int(((low <= large.loss) & (large.loss <= high)).sum())
-    label = (
-        f"{len(small)} runs fitted  |  {len(large)} larger foretold: {100 * error:.1f} % off, "
-        f"{inside} in their 90 % interval"
-    )
+    label = f"fitted to {len(small)} small runs, it foretells {len(large)} larger ones"
     ax.set(xscale="log", xlabel="training compute [FLOP]", ylabel="held-out loss [nats/byte]")
-    ax.set_title(label, fontsize=8.5, color=INK)
+    ax.set_title(label, fontsize=10.5, color=INK)
     ax.plot([], [], "o", ms=3.5, color=colours[0], mew=0, label="fitted")
     ax.plot([], [], "o", ms=5, mfc="white", mec=ORANGE, mew=1.3, label="held out")
     ax.plot([], [], color=colours[0], lw=1, ls=(0, (3, 2)), label="predicted")
     ax.plot([], [], color=ORANGE, lw=0.8, alpha=0.5, label="90 % interval")
-    ax.legend(fontsize=8, loc="upper right", frameon=False)
+    ax.legend(fontsize=8.5, loc="upper right", frameon=False)
+    edges = ax.get_xlim()
+    ax.axvspan(edges[0], cut, color=GREY, alpha=0.12, lw=0, zorder=0)
+    ax.set_xlim(edges)
+    told = f"{100 * error:.1f} % off on average,\n{inside} of {len(large)} in\ntheir interval"
+    ax.text(0.985, 0.7, told, transform=ax.transAxes, fontsize=9, color=ORANGE, ha="right",
+            va="top")  # fmt: skip
     low, high = (f"{v:.0f} k" for v in (small.params.min() / 1e3, small.params.max() / 1e3))
-    ax.text(0.03, 0.06, f"one line a model size, {low} to {high}", transform=ax.transAxes,
-            fontsize=8, color=INK)  # fmt: skip
+    ax.text(0.03, 0.05, f"one line a model size,\n{low} to {high} parameters",
+            transform=ax.transAxes, fontsize=8.5, color=INK)  # fmt: skip
 
 
 def plan(ax, planner, largest) -> None:
@@ -73,7 +86,7 @@ def plan(ax, planner, largest) -> None:
     marked = planner.for_budget(flops=[10 * largest, 100 * largest])
     for name in ("params", "tokens"):
         ax.plot(marked.best["flops"], marked.best[name], "s", color=INK, ms=4, zorder=4)
-    for i, (factor, offset) in enumerate(((10, (20, -52)), (100, (-17, 13)))):
+    for i, (factor, offset) in enumerate(((10, (12, -58)), (100, (-40, 12)))):
         ax.annotate(
             f"{factor}x: {_count(marked.best['params'][i])} parameters\n"
             f"{_count(marked.best['tokens'][i])} tokens\nloss {marked.best['loss'][i]:.2f} "
@@ -81,16 +94,45 @@ def plan(ax, planner, largest) -> None:
             (marked.best["flops"][i], marked.best["params"][i]),
             xytext=offset,
             textcoords="offset points",
-            fontsize=7,
+            fontsize=8.5,
             ha="center",
             color=INK,
         )
-    ax.set_title("what to train next, with 90 % intervals", fontsize=10, color=INK)
+    ax.set_title("what to train at 10x and 100x the compute", fontsize=10, color=INK)
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.label.set_fontsize(10)
+    ax.tick_params(labelsize=10)
 
 
 def _count(value: float) -> str:
     return f"{value / 1e6:.2g} M" if value < 1e8 else f"{value / 1e6:.0f} M"
 
 
+def gallery(names: list[str]) -> None:
+    """Run the gallery's lines in order and save the named figures, all if none is named."""
+    space: dict[str, object] = {}
+    with mpl.rc_context(COLUMN):
+        for code, name in BLOCK.findall((DOCS / "gallery.md").read_text(encoding="utf-8")):
+            if name and names and name not in names:
+                continue
+            exec(code, space)
+            if name:
+                save(space["ax"].figure, FIGURES / f"{name}.png")
+
+
+def save(figure, path: Path, dpi: int = 200) -> None:
+    """Save with few colours, so that the file is small."""
+    from PIL import Image
+
+    figure.savefig(path, dpi=dpi)
+    plt.close(figure)
+    picture = Image.open(path).convert("RGB")
+    picture.quantize(128, dither=Image.Dither.NONE).save(path, optimize=True)
+
+
 if __name__ == "__main__":
-    readme()
+    asked = sys.argv[1:]
+    if not asked or "readme" in asked:
+        readme()
+    if asked != ["readme"]:
+        gallery([name for name in asked if name != "readme"])

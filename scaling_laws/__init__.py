@@ -45,6 +45,8 @@ if TYPE_CHECKING:
     from scaling_laws.errors import Note as Note
     from scaling_laws.errors import PlanError as PlanError
     from scaling_laws.errors import ScalingLawError as ScalingLawError
+    from scaling_laws.fitting.chain import Chain as Chain
+    from scaling_laws.fitting.chain import chain as chain
     from scaling_laws.fitting.diagnostics import Diagnosis as Diagnosis
     from scaling_laws.fitting.diagnostics import diagnose as diagnose
     from scaling_laws.fitting.fitter import Fitter as Fitter
@@ -65,6 +67,7 @@ if TYPE_CHECKING:
     from scaling_laws.laws.registry import get_law as get_law
     from scaling_laws.laws.registry import list_laws as list_laws
     from scaling_laws.laws.registry import register as register
+    from scaling_laws.laws.schedules import schedule_sums as schedule_sums
     from scaling_laws.loop.growing import Growth as Growth
     from scaling_laws.loop.growing import grow as grow
     from scaling_laws.loop.verifying import Verification as Verification
@@ -145,6 +148,8 @@ _HOME = {
     "Note": "scaling_laws.errors",
     "PlanError": "scaling_laws.errors",
     "ScalingLawError": "scaling_laws.errors",
+    "Chain": "scaling_laws.fitting.chain",
+    "chain": "scaling_laws.fitting.chain",
     "Diagnosis": "scaling_laws.fitting.diagnostics",
     "diagnose": "scaling_laws.fitting.diagnostics",
     "Fitter": "scaling_laws.fitting.fitter",
@@ -164,6 +169,7 @@ _HOME = {
     "get_law": "scaling_laws.laws.registry",
     "list_laws": "scaling_laws.laws.registry",
     "register": "scaling_laws.laws.registry",
+    "schedule_sums": "scaling_laws.laws.schedules",
     "meter": "scaling_laws.measurement.meter",
     "read_log": "scaling_laws.measurement.runlog",
     "subsets": "scaling_laws.measurement.subsets",

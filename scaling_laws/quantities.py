@@ -92,6 +92,8 @@ _INPUTS = (
     Quantity("teacher_loss", "teacher's loss", "nats", symbol="L_T"),
     Quantity("task_loss", "loss on a downstream task", "nats"),
     Quantity("attempts", "attempts at a problem", "count", symbol="k"),
+    Quantity("learning_rate_sum", "sum of learning rates over the steps", "", symbol="S_1"),
+    Quantity("learning_rate_annealing", "annealing area of the schedule", "", "real", symbol="S_2"),
 )
 _TARGETS = (
     Quantity("loss", "test loss", "nats", symbol="L"),

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from scaling_laws.data.read_report import ReadReport, read_report
 from scaling_laws.errors import DataError, Note, PlanError
+from scaling_laws.fitting.checklist import checklist
 from scaling_laws.fitting.held_out import HeldOut, predict_held_out
 from scaling_laws.fitting.text import plain_formula, rounded
 from scaling_laws.inference.interval import check_level
@@ -24,6 +26,7 @@ from scaling_laws.quantities import quantity
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
     from scaling_laws.data.read_report import ReadReport
     from scaling_laws.fitting.result import Fit
@@ -34,7 +37,7 @@ _MARK = "<!-- written by scaling_laws.report -->"
 _TABLES = (
     "coefficients.csv", "predictions.csv", "held_out.csv", "backtest.csv", "plan.csv", "parts.csv",
 )  # fmt: skip
-_FIGURES = ("fit", "contour", "frontier", "residuals", "held_out", "backtest")
+_FIGURES = ("page", "fit", "contour", "frontier", "residuals", "held_out", "backtest")
 _WIDTH, _HEIGHT, _DPI = 4.8, 3.6, 160
 _SHOWN = 30  # rows of a table in the text; the CSV holds all
 _LIBRARIES = ("numpy", "scipy", "pandas", "lmfit", "matplotlib")
@@ -51,12 +54,16 @@ def report(
     selection: Selection | None = None,
     level: float = 0.9,
     unit: str | None = None,
+    why: str = "",
+    counts: str = "",
+    cleaning: ReadReport | pd.DataFrame | None = None,
     remarks: Sequence[str] = (),
 ) -> Path:
     """Write a report on a fit: text, tables and figures, in one folder.
 
     ``report.md`` holds the law, the data, how it was fitted, the coefficients, the checks and a
-    plan. Beside it lie the tables in full as CSV and the figures as PNG.
+    plan, and a checklist of what is needed to repeat the fit [1]_. Beside it lie the tables in
+    full as CSV and the figures as PNG; ``page.png`` shows six of them at once.
 
     Parameters
     ----------
@@ -78,8 +85,15 @@ def report(
         Mass of all intervals.
     unit : str, optional
         Unit of the target, where it is not the usual one.
+    why : str, optional
+        Why this law, in a sentence, for the checklist.
+    counts : str, optional
+        How parameters, tokens and compute were counted: embeddings or not, 6 N D or measured.
+    cleaning : ReadReport or DataFrame, optional
+        What was done to the table before it was fitted, or the table that carries it, as
+        `scaling_laws.read_runs` and `scaling_laws.clean` leave it.
     remarks : sequence of str
-        Sentences to put at the top, for example how the law was chosen.
+        Sentences to put at the top.
 
     Returns
     -------
@@ -93,6 +107,10 @@ def report(
     PlanError
         Impossible budgets.
 
+    References
+    ----------
+    .. [1] Li et al. (2025), "(Mis)Fitting: A survey of scaling laws", arXiv:2502.18969, checklist.
+
     Examples
     --------
     >>> import tempfile, scaling_laws as sl
@@ -104,10 +122,12 @@ def report(
     level = check_level(level)
     checked = _as_held_out(fit, held_out, level)
     planned = _plan(fit, budgets, level)
+    log = _cleaning(fit, cleaning)
     folder = _folder(Path(directory))
     page = _Page(folder, unit or quantity(fit.target).unit, fit.target)
     try:
         page.add(f"# Fit of {fit.law.family.name}", _MARK, _verdict(fit), *remarks)
+        _draw_page(page, fit, backtest, checked, level)
         _write_law(page, fit)
         _write_data(page, fit)
         _write_fit(page, fit, level)
@@ -115,6 +135,10 @@ def report(
         _write_backtest(page, backtest)
         _write_plan(page, fit, planned, level)
         _write_parts(page, selection or fit, planned, level)
+        page.add("## Checklist", "What is needed to repeat this fit (arXiv:2502.18969).")
+        asked = checklist(fit, why=why, counts=counts, cleaning=log, selection=selection,
+                          backtest=backtest, held_out=checked, level=level)  # fmt: skip
+        page.add(_table(("item", "this fit"), asked))
         page.add("## Files", f"Tables in full precision: {', '.join(page.tables)}.")
         page.add("## Versions", _versions())
         page.write_text("report.md", "\n\n".join(page.blocks) + "\n")
@@ -148,7 +172,10 @@ class _Page:
 
         ax = draw(detached_axes(_WIDTH, _HEIGHT))
         rename_unit(ax, self.target, self.unit)
-        figure_of(ax).savefig(self.folder / f"{name}.png", dpi=_DPI)
+        self.save(name, caption, figure_of(ax))
+
+    def save(self, name: str, caption: str, figure: Figure) -> None:
+        figure.savefig(self.folder / f"{name}.png", dpi=_DPI)
         self.add(f"![{caption}]({name}.png)")
 
 
@@ -198,6 +225,20 @@ def _verdict(fit: Fit) -> str:
     if not count:
         return "The fit carries no warning."
     return f"**Read with care: {count} warning{'s' if count > 1 else ''}, see the notes below.**"
+
+
+def _draw_page(
+    page: _Page, fit: Fit, backtest: Backtest | None, held_out: HeldOut | None, level: float
+) -> None:
+    if fit.runs is None:
+        return
+    from scaling_laws import plot
+    from scaling_laws.plot.style import rename_unit
+
+    table = None if held_out is None else held_out.table
+    figure = plot.page(fit, backtest=backtest, held_out=table, level=level)
+    rename_unit(figure.axes[0], page.target, page.unit)
+    page.save("page", "Six figures of the fit", figure)
 
 
 def _write_law(page: _Page, fit: Fit) -> None:
@@ -489,6 +530,14 @@ def _plan_header(name: str, table: pd.DataFrame, level: float) -> list[str]:
     out += [f"{100 * level:g} % interval"] if f"{name}_low" in table else []
     out += ["near-optimal"] if _near(name)[0] in table else []
     return out
+
+
+def _cleaning(fit: Fit, given: ReadReport | pd.DataFrame | None) -> ReadReport | None:
+    """What was done to the table: as given, else what the fit itself remembers."""
+    if given is None:
+        found = getattr(fit, "cleaning", None)
+        return found if isinstance(found, ReadReport) else None
+    return given if isinstance(given, ReadReport) else read_report(given)
 
 
 def _versions() -> str:

@@ -43,6 +43,8 @@ _TYPICAL = {
     "task_loss": (0.5, 2.0),
     "sparsity_ratio": (1.0, 16.0),
     "attempts": (1.0, 1e3),
+    "learning_rate_sum": (0.1, 30.0),
+    "learning_rate_annealing": (0.01, 0.5),
 }
 _UNKNOWN = (1.0, 100.0)
 _FRACTION = (0.1, 0.9)

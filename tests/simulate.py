@@ -29,6 +29,7 @@ _SPAN |= {"experts": (1.0, 512.0), "streams": (1.0, 8.0), "vocab_size": (4e3, 1e
 _SPAN |= {"learning_rate": (1e-4, 1e-2), "batch_size": (3e4, 4e6), "sparsity_ratio": (1.0, 16.0)}
 _SPAN |= {"teacher_loss": (1.9, 3.5), "task_loss": (0.3, 2.0), "attempts": (1.0, 1e4)}
 _SPAN |= formulas_joint.RANGES
+_SPAN |= {"learning_rate_sum": (0.1, 30.0), "learning_rate_annealing": (0.01, 0.5)}
 
 
 def runs_of(name, noise=0.005, rows=80, seed=0):

@@ -48,9 +48,9 @@ def test_python_blocks_run_in_order(page, tmp_path, monkeypatch):
     cloudpickle.register_pickle_by_value(module)  # as the main module of a script would be
     for line, code in code_blocks(page):
         exec(compile("\n" * line + code, str(page), "exec"), module.__dict__)
+        if "matplotlib.pyplot" in sys.modules:
+            sys.modules["matplotlib.pyplot"].close("all")
     cloudpickle.unregister_pickle_by_value(module)
-    if "matplotlib.pyplot" in sys.modules:
-        sys.modules["matplotlib.pyplot"].close("all")
 
 
 @pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "docs/add_a_law.md"])

@@ -96,6 +96,15 @@ FORMULAS: dict[str, Callable[..., Any]] = {
         a + b * x ** (-c0) * (1 + (x / d) ** (1 / f)) ** (-c1 * f)
     ),
     "logistic": lambda L, b, top, mid, k: (top - b) / (1 + np.exp(k * (L - mid))) + b,
+    "log_sigmoid": lambda L, a, c, mid, k: 1 + a * np.log(c + 1 - 1 / (1 + np.exp(k * (mid - L)))),
+    "loss_to_error": lambda L, eps, k, g: eps - k * np.exp(-g * L),
+    "logistic_joint": lambda N, D, b, top, c, A, a, B, be: (
+        (top - b) / (1 + np.exp(A * N ** (-a) + B * D ** (-be) - c)) + b
+    ),
+    "annealing": lambda S1, S2, L0, A, a, C: L0 + A * S1 ** (-a) - C * S2,
+    "chinchilla_annealing": lambda N, D, S2, E, A, a, B, b, C, r: (
+        A * N ** (-a) + B * D ** (-b) + E - C * S2 * N**r
+    ),
     "chinchilla": lambda N, D, E, A, a, B, b: E + A * N ** (-a) + B * D ** (-b),
     "kaplan": lambda N, D, Nc, aN, Dc, aD: ((Nc / N) ** (aN / aD) + Dc / D) ** aD,
     "kaplan_with_floor": lambda N, D, E, K, r, R, b: E + K * (N ** (-r) + R / D) ** b,
@@ -170,6 +179,8 @@ RANGES = {
     "teacher_loss": (1.9, 3.5),
     "task_loss": (0.3, 2.0),
     "attempts": (1.0, 100.0),  # the gamma function overflows above 170
+    "learning_rate_sum": (0.1, 30.0),
+    "learning_rate_annealing": (0.01, 0.5),
 }
 FALLING = (
     "power_with_floor",
@@ -200,7 +211,7 @@ ANY_INPUTS += formulas_joint.ANY_INPUTS
 
 def typical_inputs(family: LawFamily, rng: np.random.Generator, n: int = 20) -> list[np.ndarray]:
     """Inputs of the usual magnitude; of order one where the form is defined on the real line."""
-    if family.input_domain == "real":
+    if family.input_domain == "real" and "learning_rate_annealing" not in family.inputs:
         return [rng.uniform(-1, 1, n) for _ in family.inputs]
     if family.input_domain == "fraction":
         return list(rng.dirichlet(np.ones(len(family.inputs)), n).T)

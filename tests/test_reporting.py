@@ -16,7 +16,8 @@ from scaling_laws.fitting.held_out import HeldOut, predict_held_out
 FILES = {
     "report.md", "coefficients.csv", "predictions.csv", "held_out.csv", "backtest.csv", "plan.csv",
     "parts.csv",
-    "fit.png", "contour.png", "frontier.png", "residuals.png", "held_out.png", "backtest.png",
+    "page.png", "fit.png", "contour.png", "frontier.png", "residuals.png", "held_out.png",
+    "backtest.png",
 }  # fmt: skip
 
 
@@ -78,7 +79,7 @@ def test_all_files_are_written_and_linked(full):
 
 def test_tables_of_the_text_are_rectangular(full):
     text = full[0].read_text(encoding="utf-8")
-    for heading in ("Data", "Fit", "Held-out runs", "Backtest", "Plan"):
+    for heading in ("Data", "Fit", "Held-out runs", "Backtest", "Plan", "Checklist"):
         rows = table_after(text, heading)
         assert len({len(row) for row in rows}) == 1, heading
 
@@ -92,6 +93,27 @@ def test_the_text_states_the_fit(full, fit):
     assert f"R² {fit.r_squared:.5f}" in text
     assert [row[0].strip("`") for row in table_after(text, "Fit")[1:]] == list(fit.coef)
     assert f"scaling_laws {sl.__version__}" in text
+
+
+def test_the_checklist_says_what_was_done_and_what_nobody_said(full, fit, runs, tmp_path):
+    first = dict(table_after(full[0].read_text(encoding="utf-8"), "Checklist"))
+    assert first["why this law"] == "chosen by hand; not said why"
+    assert first["what is counted"].startswith("not said")
+    assert first["cleaning"] == "no log given"
+    assert "backtest along flops" in first["validation"]
+    assert "inside the 80 % interval" in first["validation"]
+    assert first["starts"].startswith(f"{fit.starts}, of which {fit.starts_agreeing} agree")
+    cleaned = sl.clean(runs, sl.drop_highest_loss(1))
+    tied = sl.fit(cleaned, "chinchilla", draws=0, ties={"beta": "alpha"}, bounds={"E": (0, 2)})
+    path = sl.report(tied, tmp_path, why="it is known", counts="no embeddings", cleaning=cleaned)
+    told = dict(table_after(path.read_text(encoding="utf-8"), "Checklist"))
+    assert told["why this law"] == "it is known"
+    assert told["what is counted"].startswith("no embeddings")
+    assert told["cleaning"].startswith("drop_highest_loss loss: the 1 highest values")
+    assert told["constraints"] == "beta tied to alpha"
+    assert "E 0 to 2" in told["bounds"]
+    assert told["intervals"] == "none"
+    assert told["validation"] == "none: neither a backtest nor held-out runs"
 
 
 def test_the_tables_hold_the_numbers_of_the_objects(full, fit, checked):

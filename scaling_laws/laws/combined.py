@@ -1,4 +1,4 @@
-"""Several laws as one: their weighted mean on the residual scale."""
+"""Several laws as one: their weighted mean on the residual scale, or one after the other."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from scaling_laws.errors import LawError
 from scaling_laws.laws.family import Coefficient, LawFamily
 
 NAME = "combined"
+COMPOSED = "composed"
 Scale = Literal["log", "linear", "logit"]
 
 
@@ -140,4 +141,74 @@ def combine(
         reference="weighted mean of laws",
         input_domain=families[0].input_domain,
         analytic=False,
+    )
+
+
+@dataclass(frozen=True)
+class Composition:
+    """The function of two laws in a row: coefficients of the first, then of the second.
+
+    Parameters
+    ----------
+    first, second : LawFamily
+        The second has one input, which the first predicts.
+    """
+
+    first: LawFamily
+    second: LawFamily
+
+    def __call__(self, *arguments: Any) -> Any:
+        """Evaluate at inputs, then coefficients, as `LawFamily.function`."""
+        count = len(self.first.inputs)
+        inputs, coef = arguments[:count], arguments[count:]
+        own = len(self.first.coefficients)
+        between = self.first.evaluate(inputs, coef[:own])
+        return self.second.evaluate([between], coef[own:])
+
+
+def compose(first: LawFamily, second: LawFamily) -> LawFamily:
+    """Return the family of a law after another: ``second(first(inputs))``.
+
+    Parameters
+    ----------
+    first, second : LawFamily
+        The second of one input.
+
+    Returns
+    -------
+    LawFamily
+        Over the inputs of the first; each law's coefficients have its number as a suffix.
+
+    Raises
+    ------
+    LawError
+        The second has several inputs.
+
+    Examples
+    --------
+    >>> from scaling_laws.laws.registry import get_law
+    >>> both = compose(get_law("power_with_floor"), get_law("loss_to_error"))
+    >>> both.coefficient_names
+    ('E_1', 'A_1', 'alpha_1', 'chance_2', 'k_2', 'gamma_2')
+    >>> float(both.evaluate([4.0], [1.0, 2.0, 0.5, 0.9, 0.4, 0.0]).round(12))
+    0.5
+    """
+    if len(second.inputs) != 1:
+        raise LawError(
+            f"law '{second.name}' has inputs {second.inputs}; one that follows another has one."
+        )
+    own = [
+        Coefficient(f"{c.name}_{i}", "shape", c.lower, c.upper, None, c.starts, c.meaning)
+        for i, f in enumerate((first, second), start=1)
+        for c in f.coefficients
+    ]
+    return LawFamily(
+        name=COMPOSED,
+        function=Composition(first, second),
+        inputs=first.inputs,
+        coefficients=tuple(own),
+        formula=r"g(f(x))",
+        reference=f"{second.name} of {first.name}",
+        input_domain=first.input_domain,
+        analytic=first.analytic and second.analytic,
     )

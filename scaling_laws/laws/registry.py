@@ -28,6 +28,7 @@ _BUILT_IN = (
     "recipe",
     "mixture",
     "downstream",
+    "schedules",
     "generic",
 )
 _families: dict[str, LawFamily] = {}

@@ -44,7 +44,7 @@ over_training = LawFamily(
     formula=r"L = E + (a M^{\eta} + b M^{-\eta}) C^{-\eta}",
     reference="Gadre et al. 2024, arXiv:2403.08540, eq. 4",
     example={"E": 1.87, "a": 715.0, "b": 2040.0, "eta": 0.17635},
-    aliases=("gadre",),
+    aliases=("gadre", "overtraining"),
     rescale=_over_training_rescale,
 )
 

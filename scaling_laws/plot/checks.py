@@ -55,8 +55,8 @@ def residuals(fit: Fit, *, x: str = "fitted", level: float = 0.9, ax: Axes | Non
     ('model parameters [count]', 'predicted above measured [%]')
     >>> plt.close(ax.figure)
     """
-    runs = measured(fit)
-    values = np.asarray(fit.predictive.mean(runs.x)) if x == "fitted" else runs.column(x)
+    table = residuals_table(fit, x=x)
+    values = table[x].to_numpy(dtype=float)
     name = fit.target if x == "fitted" else x
     ax = style.get_axes(ax)
     low, high = _noise_band(fit, check_level(level))
@@ -70,7 +70,7 @@ def residuals(fit: Fit, *, x: str = "fitted", level: float = 0.9, ax: Axes | Non
         label=f"run noise, {style.percent(level)}",
     )
     ax.axhline(0.0, color=style.BLUE, lw=1.0)
-    style.scatter(ax, values, _shown(fit.residuals, scale), color=style.INK)
+    style.scatter(ax, values, table["deviation"].to_numpy(dtype=float), color=style.INK)
     label = quantity(name).label
     log = style.is_log(name, values, fit.law) and scale != "linear"
     style.set_axis(ax, "x", f"fitted {label}" if x == "fitted" else label, log=log)
@@ -78,6 +78,38 @@ def residuals(fit: Fit, *, x: str = "fitted", level: float = 0.9, ax: Axes | Non
     style.set_axis(ax, "y", f"predicted above measured {unit}", log=False)
     style.legend(ax)
     return ax
+
+
+def residuals_table(fit: Fit, *, x: str = "fitted") -> pd.DataFrame:
+    """Return what `residuals` draws.
+
+    Parameters
+    ----------
+    fit, x
+        As the figure.
+
+    Returns
+    -------
+    DataFrame
+        One row a run: ``fitted`` or ``x``, and ``deviation``: percent for log residuals, else on
+        the residual scale.
+
+    Raises
+    ------
+    DataError
+        As the figure.
+
+    Examples
+    --------
+    >>> import scaling_laws as sl
+    >>> fitted = sl.fit(sl.load_dataset("tiny_lm"), "chinchilla", draws=0)
+    >>> list(sl.plot.residuals_table(fitted, x="params").columns)
+    ['params', 'deviation']
+    """
+    runs = measured(fit)
+    values = np.asarray(fit.predictive.mean(runs.x)) if x == "fitted" else runs.column(x)
+    deviation = _shown(fit.residuals, fit.predictive.residual)
+    return pd.DataFrame({x: values, "deviation": deviation}, index=list(runs.index))
 
 
 def backtest(backtest: Any, *, ax: Axes | None = None) -> Axes:
@@ -104,24 +136,21 @@ def backtest(backtest: Any, *, ax: Axes | None = None) -> Axes:
     '|predicted / measured - 1| [%]'
     >>> plt.close(ax.figure)
     """
-    rows = backtest.rows
-    relative = bool((rows["actual"] > 0).all())
-    error = rows["error"].to_numpy(dtype=float)
-    size = pd.Series(100.0 * np.abs(np.expm1(error)) if relative else np.abs(error), rows.index)
-    means = pd.DataFrame({"distance": rows["distance"], "size": size}).groupby(rows["cut"]).mean()
-    means = means.sort_values("distance")
+    table = backtest_table(backtest)
+    relative = _relative(backtest)
+    means = table.groupby("cut").mean().sort_values("distance")
     ax = style.get_axes(ax)
     style.scatter(
         ax,
-        rows["distance"].to_numpy(dtype=float),
-        size.to_numpy(),
+        table["distance"].to_numpy(dtype=float),
+        table["error"].to_numpy(dtype=float),
         color=style.GREY,
         alpha=0.6,
         label="held-out run",
     )
     ax.plot(
         means["distance"],
-        means["size"],
+        means["error"],
         color=style.VERMILION,
         marker="o",
         mfc="white",
@@ -137,6 +166,37 @@ def backtest(backtest: Any, *, ax: Axes | None = None) -> Axes:
     ax.set_ylim(bottom=0.0)
     style.legend(ax)
     return ax
+
+
+def backtest_table(backtest: Any) -> pd.DataFrame:
+    """Return what `backtest` draws.
+
+    Parameters
+    ----------
+    backtest : Backtest
+        From `scaling_laws.backtest`.
+
+    Returns
+    -------
+    DataFrame
+        One row a held-out run: ``cut``, ``distance`` [decades] and ``error``, its size [%], or in
+        the target's unit where the target is not positive.
+
+    Examples
+    --------
+    >>> import scaling_laws as sl
+    >>> back = sl.backtest(sl.load_dataset("tiny_lm"), "chinchilla")
+    >>> bool((sl.plot.backtest_table(back).error >= 0).all())
+    True
+    """
+    rows = backtest.rows
+    error = rows["error"].to_numpy(dtype=float)
+    size = 100.0 * np.abs(np.expm1(error)) if _relative(backtest) else np.abs(error)
+    return pd.DataFrame(rows[["cut", "distance"]].assign(error=size))
+
+
+def _relative(backtest: Any) -> bool:
+    return bool((backtest.rows["actual"] > 0).all())
 
 
 def predicted(table: pd.DataFrame, *, x: str = "actual", ax: Axes | None = None) -> Axes:
@@ -173,12 +233,9 @@ def predicted(table: pd.DataFrame, *, x: str = "actual", ax: Axes | None = None)
     'inside the interval: 2 of 2'
     >>> plt.close(ax.figure)
     """
-    data = _held_out(table, x)
-    actual = data["actual"]
-    relative = bool((actual > 0).all())
-    scale = actual / 100.0 if relative else np.ones_like(actual)
-    deviation = {n: (data[n] - actual) / scale for n in _COLUMNS[1:]}
-    inside = (data["low"] <= actual) & (actual <= data["high"])
+    shown = predicted_table(table, x=x)
+    relative = bool((table["actual"] > 0).all())
+    inside = shown["inside"].to_numpy(dtype=bool)
     ax = style.get_axes(ax)
     ax.axhline(0.0, color=style.INK, lw=1.0, zorder=1)
     for rows, colour, marker, label in (
@@ -187,10 +244,10 @@ def predicted(table: pd.DataFrame, *, x: str = "actual", ax: Axes | None = None)
     ):
         if not rows.any():
             continue
-        middle = deviation["predicted"][rows]
-        ends = np.abs([deviation["low"][rows] - middle, deviation["high"][rows] - middle])
+        middle, low, high = (shown[n].to_numpy()[rows] for n in _COLUMNS[1:])
+        ends = np.abs([low - middle, high - middle])
         ax.errorbar(
-            data[x][rows],
+            shown[x].to_numpy()[rows],
             middle,
             yerr=np.where(np.isfinite(ends), ends, 0.0),
             fmt=marker,
@@ -199,10 +256,44 @@ def predicted(table: pd.DataFrame, *, x: str = "actual", ax: Axes | None = None)
             lw=1.0,
             label=label,
         )
-    style.set_axis(ax, "x", _x_label(x), log=bool((data[x] > 0).all()))
+    style.set_axis(ax, "x", _x_label(x), log=bool((shown[x] > 0).all()))
     style.set_axis(ax, "y", "predicted above measured" + " [%]" * relative, log=False)
     style.headline(ax, f"inside the interval: {int(inside.sum())} of {len(inside)}")
     return ax
+
+
+def predicted_table(table: pd.DataFrame, *, x: str = "actual") -> pd.DataFrame:
+    """Return what `predicted` draws.
+
+    Parameters
+    ----------
+    table, x
+        As the figure.
+
+    Returns
+    -------
+    DataFrame
+        One row a run: ``x``, ``predicted``, ``low`` and ``high`` less what was measured, in
+        percent of it where all are positive, and ``inside``.
+
+    Raises
+    ------
+    DataError
+        A column is missing.
+
+    Examples
+    --------
+    >>> import pandas as pd, scaling_laws as sl
+    >>> runs = pd.DataFrame({"actual": [2.0], "predicted": [2.1], "low": [1.9], "high": [2.2]})
+    >>> sl.plot.predicted_table(runs).predicted.round(3).tolist()
+    [5.0]
+    """
+    data = _held_out(table, x)
+    actual = data["actual"]
+    scale = actual / 100.0 if (actual > 0).all() else np.ones_like(actual)
+    deviation = {n: (data[n] - actual) / scale for n in _COLUMNS[1:]}
+    inside = (data["low"] <= actual) & (actual <= data["high"])
+    return pd.DataFrame({x: data[x], **deviation, "inside": inside}, index=table.index)
 
 
 def _noise_band(fit: Fit, level: float) -> tuple[float, float]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from scaling_laws.errors import PlanError
 from scaling_laws.plot import style
@@ -57,20 +57,14 @@ def compare(
     >>> import matplotlib.pyplot as plt, scaling_laws as sl
     >>> runs = sl.load_dataset("tiny_lm")
     >>> worse = runs.assign(loss=1.02 * runs.loss)
-    >>> both = sl.compare({"new": runs, "old": worse}, law="chinchilla", draws=50)
+    >>> both = sl.compare({"new": runs, "old": worse}, law="chinchilla", draws=50, law_error=False)
     >>> ax = sl.plot.compare(both)
     >>> ax.get_ylabel()
     'training compute that old needs / spent'
     >>> plt.close(ax.figure)
     """
-    if what not in ("multiplier", "difference"):
-        raise PlanError(f"what must be 'multiplier' or 'difference', got {what!r}.")
-    today = comparison.today
-    if scale is None:
-        scale = np.geomspace(_SPAN[0] * today, _SPAN[1] * today, _POINTS)
-    at = np.unique(np.atleast_1d(np.asarray(scale, dtype=float)))
-    asked = {comparison.along: at}
-    table = getattr(comparison, what)(**asked)
+    table = compare_table(comparison, what=what, scale=scale)
+    today, at = comparison.today, np.unique(table[comparison.along].to_numpy(dtype=float))
     ax = style.get_axes(ax)
     for i, name in enumerate(comparison.others):
         colour = [c for pair in style.PAIRS for c in pair][i % (2 * len(style.PAIRS))]
@@ -96,6 +90,136 @@ def compare(
         style.set_axis(ax, "y", label, log=False)
     style.legend_above(ax, columns=3)
     return ax
+
+
+def compare_table(
+    comparison: Comparison,
+    *,
+    what: Literal["multiplier", "difference"] = "multiplier",
+    scale: ArrayLike | None = None,
+) -> pd.DataFrame:
+    """Return what `compare` draws: `Comparison.multiplier` or `.difference` along the scale.
+
+    Parameters
+    ----------
+    comparison, what, scale
+        As the figure.
+
+    Returns
+    -------
+    DataFrame
+
+    Raises
+    ------
+    PlanError
+        ``what`` is neither.
+
+    Examples
+    --------
+    >>> import scaling_laws as sl
+    >>> fit = sl.fit(sl.load_dataset("tiny_lm"), "chinchilla", draws=50, law_error=False)
+    >>> both = sl.compare({"a": fit, "b": fit}, pooling="apart")
+    >>> bool((sl.plot.compare_table(both).multiplier == 1).all())
+    True
+    """
+    if what not in ("multiplier", "difference"):
+        raise PlanError(f"what must be 'multiplier' or 'difference', got {what!r}.")
+    at: dict[str, Any] = {comparison.along: _scale(comparison, scale)}
+    found: pd.DataFrame = getattr(comparison, what)(**at)
+    return found
+
+
+def _scale(comparison: Comparison, scale: ArrayLike | None) -> NDArray[np.float64]:
+    today = comparison.today
+    if scale is None:
+        scale = np.geomspace(_SPAN[0] * today, _SPAN[1] * today, _POINTS)
+    return np.unique(np.atleast_1d(np.asarray(scale, dtype=float)))
+
+
+def crossing(
+    comparison: Comparison, *, scale: ArrayLike | None = None, ax: Axes | None = None
+) -> Axes:
+    """Draw every recipe against scale, and where each changes places with the reference.
+
+    Parameters
+    ----------
+    comparison : Comparison
+    scale : array_like, optional
+        Values of ``comparison.along``. Default: as `compare`.
+    ax : Axes, optional
+        Where to draw; default a new figure.
+
+    Returns
+    -------
+    Axes
+        A band where the crossing may lie, at the comparison's level, of the draws that cross.
+
+    Examples
+    --------
+    >>> import matplotlib.pyplot as plt, scaling_laws as sl
+    >>> fit = sl.fit(sl.load_dataset("tiny_lm"), "chinchilla", draws=50, law_error=False)
+    >>> both = sl.compare({"a": fit, "b": fit}, pooling="apart")
+    >>> sl.plot.crossing(both).get_title()
+    'a: no crossing'
+    >>> plt.close("all")
+    """
+    table = crossing_table(comparison, scale=scale)
+    ax = style.get_axes(ax)
+    parts = list(table.groupby("recipe", sort=False))
+    for i, (name, rows) in enumerate(parts):
+        colour = style.INK if name == comparison.reference else style.SEQUENCE[i % 6]
+        x, y = rows[comparison.along].to_numpy(), rows[comparison.target].to_numpy()
+        style.line(ax, x, y, comparison.today, colour, str(name))
+    told = []
+    for i, row in enumerate(comparison.crossing().to_dict("records")):
+        at, colour = row["crossing"], style.SEQUENCE[i % 6]
+        if not np.isfinite(at):
+            told.append(f"{row['recipe']}: no crossing")
+            continue
+        ax.axvline(at, color=colour, lw=0.9, ls=":")
+        if np.isfinite(row["crossing_low"]):
+            ax.axvspan(row["crossing_low"], row["crossing_high"], color=colour, alpha=0.12, lw=0)
+        told.append(f"{row['recipe']}: crosses in {100 * row['share']:.0f} % of draws")
+    ends = table[comparison.along]
+    ax.set_xlim(float(ends.min()), float(ends.max()))
+    style.set_axis(ax, "x", quantity(comparison.along).label, log=True)
+    positive = bool((table[comparison.target] > 0).all()) and not comparison.higher
+    style.set_axis(ax, "y", quantity(comparison.target).label, log=positive)
+    style.headline(ax, "\n".join(told))
+    style.legend(ax)
+    return ax
+
+
+def crossing_table(comparison: Comparison, *, scale: ArrayLike | None = None) -> pd.DataFrame:
+    """Return what `crossing` draws.
+
+    Parameters
+    ----------
+    comparison, scale
+        As the figure.
+
+    Returns
+    -------
+    DataFrame
+        One row a recipe and scale: ``recipe``, ``comparison.along`` and the target.
+
+    Examples
+    --------
+    >>> import scaling_laws as sl
+    >>> fit = sl.fit(sl.load_dataset("tiny_lm"), "chinchilla", draws=50, law_error=False)
+    >>> both = sl.compare({"a": fit, "b": fit}, pooling="apart")
+    >>> sl.plot.crossing_table(both, scale=[1e12]).recipe.tolist()
+    ['a', 'b']
+    """
+    import pandas as pd
+
+    at: dict[str, Any] = {comparison.along: _scale(comparison, scale)}
+    table = comparison.difference(**at)
+    target, along = comparison.target, comparison.along
+    first = table[table["recipe"] == comparison.others[0]]
+    reference = {"recipe": comparison.reference, along: first[along]}
+    last = pd.DataFrame(reference | {target: first[f"{target}_reference"]})
+    return pd.concat([table[["recipe", along, target]], last], ignore_index=True)
 
 
 def _line(

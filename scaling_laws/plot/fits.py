@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -73,18 +74,53 @@ def fit(
     ('training compute [FLOP]', 'test loss [nats]')
     >>> plt.close(ax.figure)
     """
-    check_level(level)
-    runs = measured(fit)
-    joint = set(fit.law.inputs) == {"params", "tokens"}
-    name = _horizontal(fit, x, joint)
+    shown = _shown(fit, x, level, kind)
     ax = style.get_axes(ax)
-    if len(fit.law.inputs) == 1:
-        _one_input(ax, fit, runs, name, level, kind)
-    elif name == "flops" and "flops" not in fit.law.inputs:
-        _against_compute(ax, fit, runs, level)
+    if shown.second is None:
+        _draw_one_input(ax, fit, shown, f"{style.percent(level)} {_noun(kind)}")
     else:
-        _one_of_several(ax, fit, runs, name, level, kind)
+        _draw_coloured(ax, fit, shown, style.percent(level))
     return ax
+
+
+def fit_table(
+    fit: Fit, *, x: str | None = None, level: float = 0.9, kind: Kind = "run"
+) -> pd.DataFrame:
+    """Return what `fit` draws.
+
+    Parameters
+    ----------
+    fit, x, level, kind
+        As the figure.
+
+    Returns
+    -------
+    DataFrame
+        ``curve`` (``"measured"``, or the name of a curve), the horizontal quantity, the target
+        and, for curves with an interval, its ``_low`` and ``_high``.
+
+    Raises
+    ------
+    DataError
+        As the figure.
+
+    Examples
+    --------
+    >>> import scaling_laws as sl
+    >>> fitted = sl.fit(sl.load_dataset("tiny_lm"), "chinchilla", draws=100)
+    >>> table = sl.plot.fit_table(fitted)
+    >>> list(table.columns)
+    ['curve', 'flops', 'loss', 'loss_low', 'loss_high']
+    """
+    import pandas as pd
+
+    shown = _shown(fit, x, level, kind)
+    columns = [shown.name, fit.target, f"{fit.target}_low", f"{fit.target}_high"]
+    measured = pd.DataFrame({shown.name: shown.values, fit.target: shown.y})
+    parts = [measured.assign(curve="measured")]
+    parts += [c.table.assign(curve=c.label) for c in shown.curves]
+    known = [p.reindex(columns=["curve", *columns]).dropna(axis=1, how="all") for p in parts]
+    return pd.concat(known, ignore_index=True).reindex(columns=["curve", *columns])
 
 
 def measured(fit: Fit) -> Runs:
@@ -106,28 +142,60 @@ def _horizontal(fit: Fit, x: str | None, joint: bool) -> str:
     return x
 
 
-def _one_input(ax: Axes, fit: Fit, runs: Runs, name: str, level: float, kind: Kind) -> None:
+@dataclass(frozen=True)
+class _Curve:
+    """A curve with its interval; ``at`` is the value of the quantity that colours it."""
+
+    label: str
+    table: pd.DataFrame
+    edge: float
+    at: float | None = None
+
+
+@dataclass(frozen=True)
+class _Shown:
+    """Everything a figure of a fit shows: runs, and curves."""
+
+    name: str
+    values: Array
+    y: Array
+    curves: tuple[_Curve, ...]
+    log: bool = True
+    second: str | None = None
+    levels: Array | None = None
+    held: tuple[str, ...] = ()
+
+
+def _shown(fit: Fit, x: str | None, level: float, kind: Kind) -> _Shown:
+    check_level(level)
+    runs = measured(fit)
+    name = _horizontal(fit, x, set(fit.law.inputs) == {"params", "tokens"})
+    if len(fit.law.inputs) == 1:
+        return _one_input(fit, runs, name, level, kind)
+    if name == "flops" and "flops" not in fit.law.inputs:
+        return _against_compute(fit, runs, level)
+    return _one_of_several(fit, runs, name, level, kind)
+
+
+def _one_input(fit: Fit, runs: Runs, name: str, level: float, kind: Kind) -> _Shown:
     values = runs.column(name)
     log = style.is_log(name, values, fit.law)
     grid = _grid(float(values.min()), _further(values, log), log)
     table = fit.predict({name: grid}, level=level, kind=kind)
-    style.scatter(ax, values, runs.y, color=style.INK, label="measured")
-    _curve(ax, table, name, fit.target, float(values.max()), color=style.BLUE, label="fit")
-    _band(ax, table, name, fit.target, style.BLUE, f"{style.percent(level)} {_noun(kind)}")
-    _finish(ax, fit, name, log)
-    style.legend(ax)
+    return _Shown(name, values, runs.y, (_Curve("fit", table, float(values.max())),), log)
 
 
-def _against_compute(ax: Axes, fit: Fit, runs: Runs, level: float) -> None:
+def _against_compute(fit: Fit, runs: Runs, level: float) -> _Shown:
     import pandas as pd
 
     params, tokens = runs.column("params"), runs.column("tokens")
     flops = np.asarray(training_flops(params, tokens))
-    cmap, norm = style.colours("params", params)
+    curves = []
     for size, rows in _levels(params, log=True):
         grid = _grid(float(flops[rows].min()), float(flops[rows].max()), log=True)
         mean = fit.law(params=size, tokens=grid / (6.0 * size))
-        ax.plot(grid, mean, color=cmap(norm(size)), lw=1.0, zorder=2)
+        table = pd.DataFrame({"flops": grid, fit.target: mean})
+        curves.append(_Curve(f"params={size:.4g}", table, float(grid[-1]), size))
     edge = float(flops.max())
     plan = Planner(fit, level=level).frontier(_grid(float(flops.min()), _BEYOND * edge, log=True))
     best = pd.DataFrame({"flops": plan.best["flops"], fit.target: plan.best[fit.target]})
@@ -135,18 +203,12 @@ def _against_compute(ax: Axes, fit: Fit, runs: Runs, level: float) -> None:
         best[f"{fit.target}_low"] = plan.low[fit.target]
         best[f"{fit.target}_high"] = plan.high[fit.target]
     best = best.dropna(subset=[fit.target])
-    dots = style.scatter(ax, flops, runs.y, c=params, cmap=cmap, norm=norm)
     if len(best):
-        _curve(ax, best, "flops", fit.target, edge, color=style.VERMILION, label="compute-optimal")
-        _band(
-            ax, best, "flops", fit.target, style.VERMILION, f"{style.percent(level)} of runs there"
-        )
-        style.legend(ax)
-    _finish(ax, fit, "flops", log=True)
-    style.colour_bar(ax, dots, "params")
+        curves.append(_Curve("compute-optimal", best, edge))
+    return _Shown("flops", flops, runs.y, tuple(curves), True, "params", params)
 
 
-def _one_of_several(ax: Axes, fit: Fit, runs: Runs, name: str, level: float, kind: Kind) -> None:
+def _one_of_several(fit: Fit, runs: Runs, name: str, level: float, kind: Kind) -> _Shown:
     others = [n for n in fit.law.inputs if n != name]
     second, held = others[0], {n: float(np.median(runs.column(n))) for n in others[1:]}
     values, levels = runs.column(name), runs.column(second)
@@ -157,20 +219,47 @@ def _one_of_several(ax: Axes, fit: Fit, runs: Runs, name: str, level: float, kin
         on_fit = fit.law(**actual)
         y = y * moved / on_fit if fit.predictive.residual == "log" else y + moved - on_fit
     log = style.is_log(name, values, fit.law)
-    cmap, norm = style.colours(second, levels)
+    curves = []
     for value, rows in _levels(levels, style.is_log(second, levels, fit.law)):
         own = values[rows]
         grid = _grid(float(own.min()), _further(own, log), log)
         fixed = {n: np.full(len(grid), v) for n, v in {second: value, **held}.items()}
         table = fit.predict({name: grid, **fixed}, level=level, kind=kind)
-        colour = cmap(norm(value))
-        _curve(ax, table, name, fit.target, float(own.max()), color=colour, lw=1.0)
-        _band(ax, table, name, fit.target, colour, None)
-    dots = style.scatter(ax, values, y, c=levels, cmap=cmap, norm=norm)
-    _finish(ax, fit, name, log)
-    if held:
-        ax.set_ylabel(f"{ax.get_ylabel()}\n({', '.join(held)} at the median)")
-    style.colour_bar(ax, dots, second)
+        curves.append(_Curve(f"{second}={value:.4g}", table, float(own.max()), value))
+    return _Shown(name, values, y, tuple(curves), log, second, levels, tuple(held))
+
+
+def _draw_one_input(ax: Axes, fit: Fit, shown: _Shown, band: str) -> None:
+    (curve,) = shown.curves
+    style.scatter(ax, shown.values, shown.y, color=style.INK, label="measured")
+    _curve(ax, curve.table, shown.name, fit.target, curve.edge, color=style.BLUE, label="fit")
+    _band(ax, curve.table, shown.name, fit.target, style.BLUE, band)
+    _finish(ax, fit, shown.name, shown.log)
+    style.legend(ax)
+
+
+def _draw_coloured(ax: Axes, fit: Fit, shown: _Shown, level: str) -> None:
+    """Draw curves in the colour of a second quantity; those without a value of it stand out."""
+    assert shown.second is not None
+    assert shown.levels is not None
+    cmap, norm = style.colours(shown.second, shown.levels)
+    for curve in shown.curves:
+        best = curve.at is None
+        colour = style.VERMILION if curve.at is None else cmap(norm(curve.at))
+        label = curve.label if best else None
+        width = 1.5 if best else 1.0
+        _curve(
+            ax, curve.table, shown.name, fit.target, curve.edge, color=colour, label=label, lw=width
+        )
+        band = f"{level} of runs there" if best else None
+        _band(ax, curve.table, shown.name, fit.target, colour, band)
+    dots = style.scatter(ax, shown.values, shown.y, c=shown.levels, cmap=cmap, norm=norm)
+    _finish(ax, fit, shown.name, shown.log)
+    if shown.held:
+        ax.set_ylabel(f"{ax.get_ylabel()}\n({', '.join(shown.held)} at the median)")
+    if any(curve.at is None for curve in shown.curves):
+        style.legend(ax)
+    style.colour_bar(ax, dots, shown.second)
 
 
 def _curve(
@@ -189,7 +278,8 @@ def _curve(
     inside = at <= edge * (1 + 1e-9)
     last = max(int(inside.sum()) - 1, 0)
     ax.plot(at[inside], y[inside], color=color, lw=lw, label=label, zorder=2.5)
-    ax.plot(at[last:], y[last:], color=color, lw=lw, ls=(0, (3, 1.5)), zorder=2.5)
+    if not inside.all():
+        ax.plot(at[last:], y[last:], color=color, lw=lw, ls=style.BEYOND, zorder=2.5)
 
 
 def _band(

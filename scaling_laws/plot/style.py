@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -27,7 +27,10 @@ GREY = "#6F6F6F"
 INK = "#222222"
 PAIRS = ((BLUE, VERMILION), ("#56B4E9", "#E69F00"), ("#009E73", "#CC79A7"))  # laws on one axes
 
+SEQUENCE = (BLUE, VERMILION, "#009E73", "#CC79A7", "#56B4E9", "#E69F00")  # things on one axes
+
 BAND_ALPHA = 0.2
+BEYOND = (0, (3, 1.5))  # dashes of what lies beyond the data
 _LEGEND = 8.0  # points
 _NARROW, _SHORT = 3.6, 2.6  # inches: axes smaller than this get smaller text
 _SOME, _MANY = 100, 2000  # runs: beyond, dots get smaller
@@ -155,7 +158,7 @@ def _shrink(ax: Axes) -> None:
 
 def _plain(value: float, position: int | None = None) -> str:
     del position
-    if value and not 1e-3 <= abs(value) < 1e5:
+    if value and not 1e-3 <= abs(value) < 1e4:
         mantissa, exponent = f"{value:.2e}".split("e")
         mantissa = mantissa.rstrip("0").rstrip(".")
         factor = "" if mantissa == "1" else rf"{mantissa}\!\times\!"
@@ -189,6 +192,49 @@ def scatter(ax: Axes, x: Array, y: Array, **options: Any) -> PathCollection:
     return ax.scatter(x, y, **{**shown, **options})
 
 
+def band(ax: Axes, x: Any, low: Any, high: Any, colour: Any, label: str | None = None) -> None:
+    """Fill an interval, where there is one."""
+    ends = np.asarray(low, dtype=float), np.asarray(high, dtype=float)
+    if np.isfinite(ends[0]).any():
+        ax.fill_between(x, *ends, color=colour, alpha=BAND_ALPHA, lw=0, zorder=1.5, label=label)
+
+
+def line(ax: Axes, x: Array, y: Array, edge: float, colour: Any, label: str | None = None) -> None:
+    """Draw a curve: solid up to ``edge``, where measuring ended, and dashed beyond."""
+    inside = x <= edge * (1 + 1e-9)
+    last = max(int(inside.sum()) - 1, 0)
+    ax.plot(
+        x[: last + 1], y[: last + 1], color=colour, lw=1.6, zorder=2.5,
+        label=label if inside.any() else None,
+    )  # fmt: skip
+    if not inside.all():
+        shown = None if inside.any() else label
+        ax.plot(x[last:], y[last:], color=colour, lw=1.6, ls=BEYOND, zorder=2.5, label=shown)
+
+
+def bars(ax: Axes, names: Sequence[str], label: str) -> NDArray[np.float64]:
+    """Name the rows of a figure of horizontal bars, first on top, and return their places."""
+    at = np.arange(len(names), dtype=float)
+    set_axis(ax, "x", label, log=False)
+    ax.set_yticks(at, list(names))
+    ax.set_ylim(len(names) - 0.4, -0.6)
+    _fit_text(ax)
+    return at
+
+
+def whiskers(ax: Axes, at: Array, middle: Any, low: Any, high: Any) -> None:
+    """Draw horizontal intervals around the ends of bars, where they are known."""
+    middle, low, high = (np.asarray(v, dtype=float) for v in (middle, low, high))
+    known = np.isfinite(low) & np.isfinite(high)
+    ax.hlines(at[known], low[known], high[known], color=INK, lw=1.0, zorder=3)
+    ax.plot(middle, at, "o", ms=3.5, color=INK, zorder=3)
+
+
+def small_size(ax: Axes) -> float:
+    """Size [points] of numbers written into a figure."""
+    return 6.5 if _is_small(ax) else _LEGEND
+
+
 def legend(ax: Axes, **options: Any) -> None:
     """Small legend that lets the data through."""
     size = _LEGEND - 0.5 * _is_small(ax)
@@ -208,18 +254,20 @@ def legend_above(ax: Axes, columns: int = 2) -> None:
     )
 
 
-def note(ax: Axes, text: str, at: tuple[float, float]) -> None:
+def note(
+    ax: Axes, text: str, at: tuple[float, float], offset: tuple[float, float] = (-2.0, 3.0)
+) -> None:
     """Write a few letters ending just above a point, with a halo that parts them from lines."""
     from matplotlib.patheffects import withStroke
 
     ax.annotate(
         text,
         at,
-        xytext=(-2, 3),
+        xytext=offset,
         textcoords="offset points",
         ha="right",
         va="bottom",
-        fontsize=6.5 if _is_small(ax) else _LEGEND,
+        fontsize=small_size(ax),
         color=INK,
         path_effects=[withStroke(linewidth=1.5, foreground="white", alpha=0.8)],
         zorder=4,
@@ -229,6 +277,18 @@ def note(ax: Axes, text: str, at: tuple[float, float]) -> None:
 def headline(ax: Axes, text: str) -> None:
     """Title in the size of the labels."""
     ax.set_title(text, fontsize=ax.xaxis.label.get_fontsize())
+
+
+def count(value: float) -> str:
+    """Write a number to three digits, without an exponent where it is short.
+
+    Examples
+    --------
+    >>> count(1098.0), count(0.02514), count(2.5e9)
+    ('1100', '0.0251', '2.5e+09')
+    """
+    rounded = float(f"{value:.3g}")
+    return f"{rounded:.0f}" if 1e3 <= abs(rounded) < 1e6 else f"{rounded:.3g}"
 
 
 def percent(level: float) -> str:

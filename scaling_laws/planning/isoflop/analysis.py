@@ -51,6 +51,8 @@ class IsoFLOP:
     used : ndarray of int
         Positions in the table of runs of the rows that parabolas go through.
     notes : tuple of Note
+    residual : {"log", "linear"}
+        Whether the parabolas are of ln loss or of loss.
 
     Examples
     --------
@@ -69,6 +71,7 @@ class IsoFLOP:
     corrected: bool
     used: NDArray[np.intp]
     notes: tuple[Note, ...]
+    residual: Residual = "log"
 
     @property
     def params_exponent(self) -> float:
@@ -271,6 +274,7 @@ def fit_isoflop(
         corrected=corrected,
         used=rows[_positions(cut)],
         notes=(*notes, *remarks.line_notes(point)),
+        residual=residual,
     )
 
 
