@@ -140,8 +140,8 @@ def conf():
 def test_generated_parts_name_every_law_quantity_and_public_name(conf):
     import scaling_laws as sl
 
-    laws = conf.law_list()
-    assert [n for n in list_laws() if f"## {n}\n" not in laws] == []
+    laws = conf.law_pages.index()
+    assert [n for n in list_laws() if f"(laws/{n}.md)" not in laws] == []
     table = conf.quantity_table()
     names = (*quantities.INPUT_NAMES, *quantities.TARGET_NAMES)
     assert [n for n in names if f"| `{n}` |" not in table] == []
