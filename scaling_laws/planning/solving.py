@@ -99,7 +99,7 @@ class Task:
         task = replace(task, space=task.space.within(task._direct()))
         coef = task.source.coef(draws)
         box = task.space.box
-        if len(box) == 1:
+        if len(box) == 1 and _shape(task.space.values([np.zeros((1, 1))])) == (1, 1):
             box = [task._narrowed(box[0])]
         steady = task.is_steady()
         if draws and near is None and len(box) > 1:
@@ -148,7 +148,7 @@ class Task:
     ) -> tuple[Array, Array, Array]:
         """Objective, filler and miss at coordinates."""
         values = self.space.values(at)
-        shape = np.broadcast_shapes((1, 1), *(np.shape(x) for x in at))
+        shape = _shape(values)
         low, high, miss = self.region.interval(values, shape)
         low = np.minimum(low, high)
         if self.wanted is None:
@@ -260,7 +260,7 @@ class Task:
         rng = np.random.default_rng(0)
         at = [low + (high - low) * rng.random((1, 24)) for low, high in box]
         values = self.space.values(at)
-        low, high, miss = self.region.interval(values, (1, 24) if box else (1, 1))
+        low, high, miss = self.region.interval(values, _shape(values))
         coef = self.source.coef(False)
         along = [
             self._signed(values, low + s * np.maximum(high - low, 0.0), coef)
@@ -273,8 +273,13 @@ class Task:
     def _solution(self, found: Minimum, coef: tuple[Array, ...], steady: bool) -> Solution:
         objective, w, miss = self._at(found.at, coef, steady)
         full = self._full(self.space.values(found.at), w)
-        count = len(coef[0])
+        count = max(len(coef[0]), len(objective))
         values = {n: np.broadcast_to(v, (count, 1))[:, 0] for n, v in full.items()}
         miss = np.broadcast_to(miss, (count, 1))[:, 0]
         value = np.broadcast_to(objective, (count, 1))[:, 0]
         return Solution(values, value, miss == 0, miss, tuple(found.at), found.kinked)
+
+
+def _shape(values: Values) -> tuple[int, ...]:
+    """Shape of plans: rows of what is held or of coordinates, by points."""
+    return np.broadcast_shapes((1, 1), *(np.shape(v) for v in values.values()))

@@ -1,0 +1,97 @@
+"""Plans of sizes that can be built, against all sizes tried one by one."""
+
+from functools import partial
+
+import numpy as np
+import pytest
+
+import scaling_laws as sl
+from scaling_laws.planning import solving
+from scaling_laws.planning.limits import Limit
+
+EPOCH = sl.published.BESIROGLU_2024
+SIZES = np.unique(np.random.default_rng(0).lognormal(np.log(2e9), 2.0, 1000).round())
+
+
+@pytest.fixture(scope="module")
+def fit():
+    rng = np.random.default_rng(1)
+    params, tokens = 10 ** rng.uniform(7, 9.5, 60), 10 ** rng.uniform(9, 11, 60)
+    loss = EPOCH(params=params, tokens=tokens) * np.exp(0.002 * rng.standard_normal(60))
+    return sl.fit({"params": params, "tokens": tokens, "loss": loss}, "chinchilla", draws=100)
+
+
+def _each(fit, flops, sizes):
+    """Loss of every draw at every size."""
+    coef = tuple(column[:, None] for column in fit.draws.T)
+    return fit.law.family.evaluate([sizes[None], flops / (6 * sizes[None])], coef)
+
+
+def test_a_thousand_sizes_give_each_draw_its_own_best(fit):
+    plan = sl.Planner(fit, sizes=SIZES, level=0.8).for_budget(flops=1e22)
+    assert plan.best["params"] == SIZES[fit.law(params=SIZES, tokens=1e22 / (6 * SIZES)).argmin()]
+    own = SIZES[_each(fit, 1e22, SIZES).argmin(axis=1)]
+    assert len(np.unique(own)) > 5
+    ends = np.quantile(own, [0.1, 0.9])
+    assert [plan.low["params"], plan.high["params"]] == pytest.approx(ends, rel=1e-12)
+
+
+def test_sizes_with_gaps_and_a_limit_of_ones_own(fit):
+    """The best plan lies between two clusters, then beyond what memory holds."""
+    sizes = np.concatenate([np.geomspace(1e6, 5e8, 400), np.geomspace(2e10, 1e13, 400)])
+    plan = sl.Planner(fit, sizes=sizes).for_budget(flops=1e22)
+    loss = fit.law(params=sizes, tokens=1e22 / (6 * sizes))
+    assert plan.best["params"] == sizes[loss.argmin()]
+    memory = {"memory": Limit(partial(np.multiply, 2.0), at_most=4e8)}
+    held = sl.Planner(fit, sizes=sizes, limits=memory).for_budget(flops=1e22)
+    assert held.best["params"] == sizes[sizes <= 2e8].max()
+    none = sl.Planner(fit, sizes=sizes, limits={"params": (1e9, 1e10)}).for_budget(flops=1e22)
+    assert none.feasible is False
+
+
+def test_a_target_takes_the_cheapest_size(fit):
+    plan = sl.Planner(fit, sizes=SIZES).for_target(2.2)
+    flops = sl.Planner(fit.law).for_params(SIZES, target=2.2).best["flops"]
+    assert plan.best["params"] == SIZES[np.nanargmin(flops)]
+    assert plan.best["flops"] == pytest.approx(np.nanmin(flops), rel=1e-9)
+
+
+def test_sizes_where_another_quantity_is_chosen_with_them():
+    """The best of `width` grows with size: every size has its own."""
+
+    def function(params, tokens, width, a, b, c):
+        off = np.log(width / (1e-3 * params**0.5))
+        return 1.7 + a * params**-0.35 + b * tokens**-0.37 + c * off**2
+
+    names = (("a", 480.0), ("b", 2000.0), ("c", 0.01))
+    family = sl.LawFamily(
+        "widths",
+        function,
+        ("params", "tokens", "width"),
+        tuple(sl.Coefficient(n, "shape", 0.0, np.inf, None, (v / 2, 2 * v)) for n, v in names),
+    )
+    law = family.with_coef(dict(names))
+    sizes = np.geomspace(1e8, 1e11, 300)
+    planner = sl.Planner(law, sizes=sizes, ranges={"width": (1.0, 1e4)})
+    plan = planner.for_budget(flops=1e21)
+    wide = 1e-3 * sizes**0.5
+    loss = law(params=sizes, tokens=1e21 / (6 * sizes), width=wide)
+    assert plan.best["params"] == sizes[loss.argmin()]
+    assert plan.best["width"] == pytest.approx(wide[loss.argmin()], rel=1e-3)
+    assert plan.best["loss"] == pytest.approx(loss.min(), rel=1e-9)
+
+
+def test_the_work_does_not_grow_with_the_list(fit, monkeypatch):
+    """A few solves for any number of sizes."""
+    seen = []
+    solve = solving.Task.solve
+
+    def counted(self, **options):
+        seen.append(1)
+        return solve(self, **options)
+
+    monkeypatch.setattr(solving.Task, "solve", counted)
+    sl.Planner(fit, sizes=SIZES[::100]).for_budget(flops=1e22)
+    few = len(seen)
+    sl.Planner(fit, sizes=SIZES).for_budget(flops=1e22)
+    assert len(seen) == 2 * few < 20
