@@ -102,13 +102,14 @@ def _numbers(question: str, name: str, values: Any, *, positive: bool) -> Array:
     return array
 
 
-def check_options(level: Any, tolerance: Any) -> None:
-    """Check a planner's interval mass and its tolerance.
+def check_options(level: Any, tolerance: Any, anchor: Any = True) -> None:
+    """Check a planner's interval mass, its tolerance, and whether it is anchored.
 
     Raises
     ------
     PlanError
-        ``level`` is outside (0, 1), or ``tolerance`` is not a positive number.
+        ``level`` is outside (0, 1), ``tolerance`` is not a positive number, or ``anchor`` is
+        neither True nor False.
     """
     if not is_number(level) or not 0 < level < 1:
         percent = is_number(level) and 1 < level < 100
@@ -119,6 +120,8 @@ def check_options(level: Any, tolerance: Any) -> None:
             f"Planner: tolerance must be a positive fraction of extra compute, got {tolerance!r}. "
             "0.02 means 2 %."
         )
+    if not isinstance(anchor, bool):
+        raise PlanError(f"Planner: anchor must be True or False, got {anchor!r}.")
 
 
 def check_budget(question: str, flops: Array, smallest: float | None) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from scaling_laws.errors import Note, PlanError, suggest
 from scaling_laws.planning.amounts import Array, is_number, one
-from scaling_laws.planning.anchor import get_anchor
+from scaling_laws.planning.anchor import Anchor
 from scaling_laws.planning.checks import (
     Asked,
     asked,
@@ -35,7 +35,10 @@ _PROFILE = 801
 
 @dataclass(frozen=True)
 class Options:
-    """Options of a planner, checked; parameters as `Planner`."""
+    """Options of a planner, checked; parameters as `Planner`.
+
+    ``get_anchor`` returns the measured optimum that plans start from, where there is one.
+    """
 
     source: Source
     cost: AnyCost
@@ -47,7 +50,7 @@ class Options:
     step_tokens: float | None
     spend: str
     confidence: float | None
-    anchor: bool
+    get_anchor: Callable[[], Anchor | None]
     level: float
     tolerance: float
 
@@ -70,8 +73,6 @@ def check_options_of_plans(options: Options) -> None:
         )
     if not isinstance(options.spend, str):
         raise PlanError(f"Planner: spend must be a name, got {options.spend!r}.")
-    if not isinstance(options.anchor, bool):
-        raise PlanError(f"Planner: anchor must be True or False, got {options.anchor!r}.")
     if options.step_tokens is not None:
         one("Planner", "step_tokens", options.step_tokens, unit="tokens")
     confidence = options.confidence
@@ -290,9 +291,7 @@ class Answers:
         if not isinstance(cost, Cost) or task.wanted is not None or self.sizes is not None:
             return law, []
         free = task.space.searched == ("params",) and self.options.confidence is None
-        if not (free and self.options.anchor and set(prices) <= set(BUDGETS)):
-            return law, []
-        anchor = get_anchor(self.source, cost.kappa)
+        anchor = self.options.get_anchor() if free and set(prices) <= set(BUDGETS) else None
         if anchor is None:
             return law, []
         log_n, log_d = (np.log(law.values[n][:1]) for n in PAIR)
