@@ -288,6 +288,8 @@ def test_shares_of_a_mixture_sum_to_one_and_match_the_known_optimum():
         ({"fixed": {"params": -1.0}}, {"flops": 1e21}, "params must be"),
         ({"ranges": {"parms": (1, 2)}}, {"flops": 1e21}, "Did you mean 'params'"),
         ({"hardware": MACHINE}, {}, "give a budget"),
+        ({"fixed": {"params": 1e9}}, {}, "nothing bounds tokens"),
+        ({"fixed": {"params": 1e9, "tokens": 1e10}}, {}, "nothing is left to choose"),
         ({"hardware": MACHINE}, {"seconds": np.nan}, "finite"),
         ({"spend": "euros", "hardware": MACHINE}, None, "spend='euros'"),
         ({"confidence": 0.9}, {"flops": 1e21}, "needs the draws"),

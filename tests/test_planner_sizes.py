@@ -1,5 +1,6 @@
-"""Plans of sizes that can be built, against all sizes tried one by one."""
+"""Plans of sizes that can be built, and of what is held, against all plans tried one by one."""
 
+import dataclasses
 from functools import partial
 
 import numpy as np
@@ -95,3 +96,39 @@ def test_the_work_does_not_grow_with_the_list(fit, monkeypatch):
     few = len(seen)
     sl.Planner(fit, sizes=SIZES).for_budget(flops=1e22)
     assert len(seen) == 2 * few < 20
+
+
+def _recommender():
+    """Recall of interactions and factors; best at 8 (interactions / 1000)^0.4 factors."""
+
+    def function(interactions, factors, gain):
+        off = np.log(factors) - np.log(8 * (interactions / 1e3) ** 0.4)
+        return 0.1 + gain * np.log(interactions) - 0.02 * off**2
+
+    family = sl.LawFamily(
+        "recommender",
+        function,
+        ("interactions", "factors"),
+        (sl.Coefficient("gain", "shape", 0.0, np.inf, None, (0.01, 0.1)),),
+        increasing=True,
+    )
+    law = family.with_coef({"gain": 0.04})
+    measured = (("interactions", 1e3, 1e5), ("factors", 4.0, 256.0))
+    return dataclasses.replace(law, validity=measured)
+
+
+def test_what_is_held_is_enough_where_nothing_grows_without_end():
+    law = _recommender()
+    plan = sl.Planner(law, fixed={"interactions": 8e5}, target="recall").for_budget()
+    assert plan.best["factors"] == pytest.approx(8 * 800**0.4, rel=1e-4)
+    assert plan.best["interactions"] == 8e5
+    limited = sl.Planner(
+        law, fixed={"interactions": 8e5}, limits={"factors": 256.0}, target="recall"
+    ).for_budget()
+    assert plan.best == pytest.approx(limited.best, rel=1e-6)
+    ranged = sl.Planner(law, ranges={"interactions": (1e3, 1e4)}, target="recall").for_budget()
+    assert ranged.best["interactions"] == pytest.approx(1e4, rel=1e-9)
+    with pytest.raises(sl.PlanError, match=r"give a budget, or a planner with limits= or fixed="):
+        sl.Planner(law, target="recall").for_budget()
+    with pytest.raises(sl.PlanError, match="ask without a budget"):
+        sl.Planner(law, fixed={"interactions": 8e5}, target="recall").for_budget(flops=1e20)

@@ -26,7 +26,7 @@ from scaling_laws.planning.plan import Plan
 from scaling_laws.planning.sizes import Sizes, get_sizes, solve_sizes
 from scaling_laws.planning.solving import Solution, Task
 from scaling_laws.planning.source import PAIR, Source
-from scaling_laws.planning.space import Space, get_space
+from scaling_laws.planning.space import SCALES, Space, get_space
 
 _RELAXED = 1.01
 _SEEN = 1e-9
@@ -140,12 +140,12 @@ def posed(
         As `answer`.
     """
     source = options.source
-    if target is None and not options.limits and not set(given) & set(BUDGETS):
-        raise PlanError(f"{question}: give a budget, or a planner with limits=.")
     real = {} if target is None else {source.target: target}
     ask = asked(question, given, real) if given or real else Asked(question, {}, True)
     measures = Measures(options.cost, options.hardware)
     space = get_space(source, options.fixed, options.ranges, options.cost.inputs)
+    if target is None and not options.limits and not set(given) & set(BUDGETS):
+        _check_ends(question, options, space)
     held = [n for n in given if n not in BUDGETS]
     for name in held:
         if name in options.fixed:
@@ -172,6 +172,23 @@ def posed(
             Task(source, measures, where, (*bounds, *own), aim, wanted, options.confidence)
         )
     return ask, Answers(options, measures, space, get_sizes(options.sizes)), tasks
+
+
+def _check_ends(question: str, options: Options, space: Space) -> None:
+    """Refuse a question without budget or limits, unless what is free has ends of its own."""
+    if not options.fixed and not options.ranges:
+        raise PlanError(f"{question}: give a budget, or a planner with limits= or fixed=.")
+    endless = [n for n in space.free if n in SCALES and n not in options.ranges]
+    if endless:
+        raise PlanError(
+            f"{question}: nothing bounds {', '.join(endless)}. Give a budget, or a planner with "
+            f"limits={{'{endless[0]}': ...}}, or hold it with fixed=."
+        )
+    if not space.free:
+        raise PlanError(
+            f"{question}: fixed= holds every input of '{options.source.label}', so nothing is left "
+            "to choose. Call the law or predict, or leave one out of fixed=."
+        )
 
 
 def _spend(options: Options, measures: Measures, space: Space) -> str:

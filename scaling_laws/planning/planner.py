@@ -157,7 +157,8 @@ class Planner(Weighing):
             Budget [FLOP], not FLOP/s.
         seconds, device_hours, dollars : array_like, optional
             Wall time [s], device-hours [h] and money [dollars] on ``hardware``. Several budgets
-            hold together, and with the planner's ``limits``; with limits, none is needed.
+            hold together, and with the planner's ``limits``. None is needed with limits, nor
+            where ``fixed`` and ``ranges`` leave nothing to grow without end.
 
         Returns
         -------
