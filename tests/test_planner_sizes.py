@@ -132,3 +132,43 @@ def test_what_is_held_is_enough_where_nothing_grows_without_end():
         sl.Planner(law, target="recall").for_budget()
     with pytest.raises(sl.PlanError, match="ask without a budget"):
         sl.Planner(law, fixed={"interactions": 8e5}, target="recall").for_budget(flops=1e20)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Drawn:
+    """A law with draws."""
+
+    law: sl.Law
+    draws: np.ndarray
+    target: str = "loss"
+    ranges: dict = dataclasses.field(default_factory=dict)
+
+    def predict_interval(self, inputs, *, level, kind):
+        value = self.law(**inputs)
+        return value - 0.1, value + 0.1
+
+
+@pytest.mark.parametrize("options", [{}, {"limits": {"flops": 1e22}}])
+@pytest.mark.parametrize("share", [0.0, 0.02, 0.2])
+def test_an_interval_that_ends_with_the_search_says_so(options, share):
+    """Draws in which size does not matter want none of it."""
+
+    def twin(*arguments):
+        return EPOCH.family.function(*arguments)
+
+    family = dataclasses.replace(EPOCH.family, function=twin, value_and_jacobian=None)
+    law = dataclasses.replace(EPOCH, family=family)
+    rng = np.random.default_rng(0)
+    draws = np.array(law.values) * np.exp(0.01 * rng.standard_normal((100, 5)))
+    draws[: round(100 * share), law.family.coefficient_names.index("A")] = 0.0
+    plan = sl.Planner(Drawn(law, draws), **options).for_budget(flops=1e21)
+    found = [n for n in plan.notes if n.code == "interval_on_edge"]
+    if share < 0.05:
+        assert plan.low["params"] > 1e8
+        assert not found
+        return
+    assert plan.low["params"] == pytest.approx(1.0, rel=1e-5)
+    assert plan.best["params"] == pytest.approx(
+        sl.Planner(EPOCH).for_budget(flops=1e21).best["params"], rel=1e-5
+    )
+    assert found[0].details == {"ends": {"params": 1.0}, "rows": 1}

@@ -10,7 +10,14 @@ import numpy as np
 
 from scaling_laws.errors import Note
 from scaling_laws.planning.anchor import Anchor
-from scaling_laws.planning.checks import Asked, boundary_note, data_notes, passed_note, reach_notes
+from scaling_laws.planning.checks import (
+    Asked,
+    boundary_note,
+    data_notes,
+    interval_note,
+    passed_note,
+    reach_notes,
+)
 from scaling_laws.planning.costs.cost import Cost
 from scaling_laws.planning.optimum import LARGEST, Array, Mask, NumericSurface
 from scaling_laws.planning.plan import Plan
@@ -82,6 +89,12 @@ class Answerer:
             notes += anchor.notes(law_u, u)
         best = self._recommend(ask, first, u, v, feasible)
         low, high, share = self._spread(ask, solve, first, best, feasible)
+        if optimal and low and isinstance(surface, NumericSurface):
+            names = (first, PAIR[1 - PAIR.index(first)])
+            floors = {
+                n: (float(np.exp(x)), np.inf) for n, x in zip(names, surface.lows, strict=True)
+            }
+            notes += interval_note(low, high, floors)
         if moved.any():
             low, high = _including(low, high, best, ("params", "tokens", "tokens_per_param"))
         near: dict[str, Any] = {}

@@ -16,6 +16,7 @@ from scaling_laws.planning.checks import (
     asked,
     check_budget,
     data_notes,
+    interval_note,
     passed_note,
     reach_notes,
 )
@@ -262,7 +263,11 @@ class Answers:
         if moved and near:
             near |= {n: tuple(e * f for e in near[n]) for n, f in _shifts(near, factor)}
         ranges = {n: r for n, r in self.source.ranges.items() if n in best}
-        notes = [*plan.notes, *moved, *self._edge_notes(task, best)]
+        edge = task.space.on_edge(best) if self.sizes is None else []
+        notes = [*plan.notes, *moved, *_edge_notes(edge)]
+        if drawn is not None and self.sizes is None:
+            inside = [n for n in task.space.logs if n in task.space.free and n not in edge]
+            notes += interval_note(low, high, {n: task.space.free[n] for n in inside})
         notes += data_notes({n: np.array([v]) for n, v in best.items()}, ranges)
         if task.wanted is not None and self.options.confidence is None:
             reached = np.array([best[self.source.target]])
@@ -461,19 +466,19 @@ class Answers:
             {"broken": broken},
         )
 
-    def _edge_notes(self, task: Task, best: Mapping[str, float]) -> list[Note]:
-        edge = [n for n in task.space.on_edge(best) if self.sizes is None]
-        if not edge:
-            return []
-        return [
-            Note(
-                "optimum_on_edge",
-                "info",
-                f"the best {', '.join(edge)} lies at the end of the range allowed: the law knows "
-                "no optimum inside. Widen ranges=, or limit what it costs",
-                {"quantities": edge},
-            )
-        ]
+
+def _edge_notes(edge: Sequence[str]) -> list[Note]:
+    if not edge:
+        return []
+    return [
+        Note(
+            "optimum_on_edge",
+            "info",
+            f"the best {', '.join(edge)} lies at the end of the range allowed: the law knows "
+            "no optimum inside. Widen ranges=, or limit what it costs",
+            {"quantities": list(edge)},
+        )
+    ]
 
 
 def _crossing(task: Task, best: float, side: float, allowed: float) -> float:
