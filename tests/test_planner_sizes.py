@@ -172,3 +172,20 @@ def test_an_interval_that_ends_with_the_search_says_so(options, share):
         sl.Planner(EPOCH).for_budget(flops=1e21).best["params"], rel=1e-5
     )
     assert found[0].details == {"ends": {"params": 1.0}, "rows": 1}
+
+
+@pytest.mark.parametrize("short", [20, 40])
+def test_draws_that_never_reach_a_target_count_alike_with_and_without_limits(short):
+    """Some floors lie above the target: as infinite in both intervals, the others as they are."""
+    rng = np.random.default_rng(0)
+    draws = np.array(EPOCH.values) * np.exp(0.01 * rng.standard_normal((101, 5)))
+    floor = EPOCH.family.coefficient_names.index("E")
+    draws[:short, floor] = 2.3
+    source = Drawn(EPOCH, draws)
+    plain = sl.Planner(source, level=0.5).for_target(2.2)
+    limited = sl.Planner(source, level=0.5, limits={"params": 1e40}).for_target(2.2)
+    assert np.isinf(plain.high["params"]) == (short > 25)
+    for name in ("params", "tokens", "flops"):
+        assert limited.low[name] == pytest.approx(plain.low[name], rel=1e-6)
+        assert limited.high[name] == pytest.approx(plain.high[name], rel=1e-6)
+    assert limited.share == plain.share == pytest.approx(1 - short / 101)

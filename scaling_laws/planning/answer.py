@@ -132,7 +132,7 @@ class Answerer:
             many = source.curve(name, draws=True)
             size = max(1, _CHUNK // len(source.draws))
             pieces = [many.needed(wanted[i : i + size]) for i in range(0, ask.size, size)]
-            low, high = zip(*(_quantiles(piece, self.level) for piece in pieces), strict=True)
+            low, high = zip(*(central_interval(piece, self.level) for piece in pieces), strict=True)
             interval = np.exp(np.concatenate(low)), np.exp(np.concatenate(high))
             share = np.concatenate([np.isfinite(piece).mean(axis=0) for piece in pieces])
         limit = self._limit(ask, (name,))
@@ -204,7 +204,7 @@ class Answerer:
                     "tokens_per_param": d - n,
                 }
             for name in solved:
-                ends[name].append(_quantiles(logs[name], self.level))
+                ends[name].append(central_interval(logs[name], self.level))
         out = []
         for i, target_end in enumerate(self._target_interval(best, feasible)):
             found = {n: np.exp(np.concatenate([e[i] for e in ends[n]])) for n in solved}
@@ -337,7 +337,7 @@ def _shaped(ask: Asked, value: Any) -> Any:
     return ask.out(value) if isinstance(value, np.ndarray) else value
 
 
-def _quantiles(values: Array, level: float) -> tuple[Array, Array]:
+def central_interval(values: Array, level: float) -> tuple[Array, Array]:
     """Ends of the central interval down the draws; NaN is left out, infinity is kept."""
     ordered = np.sort(values, axis=0)
     counts = np.sum(~np.isnan(ordered), axis=0)

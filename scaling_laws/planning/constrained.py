@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from scaling_laws.errors import Note, PlanError, suggest
-from scaling_laws.planning.amounts import Array, is_number, one
+from scaling_laws.planning.amounts import is_number, one
 from scaling_laws.planning.anchor import Anchor
+from scaling_laws.planning.answer import central_interval
 from scaling_laws.planning.checks import (
     Asked,
     asked,
@@ -386,11 +387,9 @@ class Answers:
             )
         ends: list[dict[str, Any]] = [{}, {}]
         for name, values in arrays.items():
-            reached = np.where(drawn.feasible, values, np.inf)
-            quantiles = (0.5 - self.options.level / 2, 0.5 + self.options.level / 2)
-            same = name in task.space.held
-            for end, q, method in zip(ends, quantiles, ("lower", "higher"), strict=True):
-                end[name] = best[name] if same else _quantile(reached, q, method)
+            reached = np.where(drawn.feasible, values, np.inf)[:, None]
+            for end, value in zip(ends, central_interval(reached, self.options.level), strict=True):
+                end[name] = best[name] if name in task.space.held else float(value[0])
             if self.options.confidence is None:  # an anchored plan may lie outside its draws
                 ends[0][name] = min(ends[0][name], best[name])
                 ends[1][name] = max(ends[1][name], best[name])
@@ -504,13 +503,6 @@ def _crossing(task: Task, best: float, side: float, allowed: float) -> float:
 def _shifts(near: Mapping[str, Any], factor: float) -> list[tuple[str, float]]:
     """How ranges of an anchored plan move with its size."""
     return [(n, f) for n, f in (("params", factor), ("tokens", 1.0 / factor)) if n in near]
-
-
-def _quantile(values: Array, q: float, method: str) -> float:
-    """Quantile that keeps infinity."""
-    if np.isfinite(values).all():
-        return float(np.quantile(values, q))
-    return float(np.quantile(values, q, method=method))  # type: ignore[call-overload]
 
 
 def stacked(plans: Sequence[Plan]) -> Plan:
