@@ -233,7 +233,8 @@ class Answers:
         law = self._stepped(task, self.solved(task, draws=False))
         drawn = None
         if self.source.draws is not None:
-            drawn = self.solved(replace(task, confidence=None), draws=True, near=law)
+            sure = task if task.confidence is None else replace(task, confidence=None, steady=None)
+            drawn = self.solved(sure, draws=True, near=law)
         limit, share, notes = self._reach(task, law, drawn)
         plan = Plan(
             question=question,
