@@ -109,3 +109,11 @@ def test_a_thousand_sizes_with_two_hundred_draws(benchmark):
     benchmark(planner.for_budget, flops=1e22)
     if benchmark.stats is not None:
         assert benchmark.stats.stats.median < 0.5
+
+
+def test_a_plan_with_confidence(benchmark):
+    """The source's own interval is asked for thousands of plans."""
+    planner = Planner(drawn(LAW), confidence=0.9)
+    benchmark(planner.for_budget, flops=1e22)
+    if benchmark.stats is not None:
+        assert benchmark.stats.stats.median < 1.0

@@ -333,6 +333,20 @@ def test_confidence_plans_for_bad_luck(fit):
     assert float(ahead.loss_high[0]) == pytest.approx(target, rel=1e-6)
 
 
+@pytest.mark.parametrize("flops", [1e20, 1e23])
+def test_no_plan_of_a_grid_is_surer_than_the_one_with_confidence(fit, flops):
+    """Far beyond the data, more tokens harm: the law may be wrong there."""
+    best = sl.Planner(fit, confidence=0.95).for_budget(flops=flops).best
+    params, tokens = (g.ravel() for g in np.meshgrid(np.geomspace(1e7, 1e11, 81),
+                                                     np.geomspace(1e8, 1e13, 81)))  # fmt: skip
+    inside = 6 * params * tokens <= flops
+    inputs = {"params": np.append(params[inside], best["params"]),
+              "tokens": np.append(tokens[inside], best["tokens"])}  # fmt: skip
+    high = fit.predict_interval(inputs, level=0.9, kind="run")[1]
+    assert high[-1] <= high[:-1].min() < high[-1] * 1.005
+    assert best["flops"] <= flops * (1 + 1e-9)
+
+
 def test_plans_are_data(fit):
     import json
 
