@@ -15,6 +15,7 @@ from scaling_laws.quantities import quantity
 
 _RATE = 1e3
 _SLACK = 1e-9
+_AT_END = 1e-6
 
 
 @dataclass(frozen=True)
@@ -102,13 +103,14 @@ def _numbers(question: str, name: str, values: Any, *, positive: bool) -> Array:
     return array
 
 
-def check_options(level: Any, tolerance: Any) -> None:
-    """Check a planner's interval mass and its tolerance.
+def check_options(level: Any, tolerance: Any, anchor: Any = True) -> None:
+    """Check a planner's interval mass, its tolerance, and whether it is anchored.
 
     Raises
     ------
     PlanError
-        ``level`` is outside (0, 1), or ``tolerance`` is not a positive number.
+        ``level`` is outside (0, 1), ``tolerance`` is not a positive number, or ``anchor`` is
+        neither True nor False.
     """
     if not is_number(level) or not 0 < level < 1:
         percent = is_number(level) and 1 < level < 100
@@ -119,6 +121,8 @@ def check_options(level: Any, tolerance: Any) -> None:
             f"Planner: tolerance must be a positive fraction of extra compute, got {tolerance!r}. "
             "0.02 means 2 %."
         )
+    if not isinstance(anchor, bool):
+        raise PlanError(f"Planner: anchor must be True or False, got {anchor!r}.")
 
 
 def check_budget(question: str, flops: Array, smallest: float | None) -> None:
@@ -211,6 +215,42 @@ def boundary_note(inside: Mask, law: str) -> list[Note]:
             "its boundary. Fix one of them with for_params or for_tokens, or use a law with an "
             "optimum.",
             {"rows": int((~inside).sum())},
+        )
+    ]
+
+
+def interval_note(
+    low: Mapping[str, Any], high: Mapping[str, Any], searched: Mapping[str, tuple[float, float]]
+) -> list[Note]:
+    """Note on intervals that end where the search ends: their draws know no optimum inside.
+
+    Parameters
+    ----------
+    low, high : mapping of str to float or ndarray of shape (n,)
+        Ends of the intervals.
+    searched : mapping of str to (float, float)
+        Positive ends of the search; infinite where there is none.
+    """
+    ends: dict[str, float] = {}
+    rows = 0
+    for name, (least, most) in searched.items():
+        down = np.atleast_1d(low[name]) <= least * (1 + _AT_END)
+        up = np.atleast_1d(high[name]) >= most * (1 - _AT_END)
+        up &= np.isfinite(most) & np.isfinite(np.atleast_1d(high[name]))
+        if down.any() or up.any():
+            ends[name] = least if down.any() else most
+            rows = max(rows, int((down | up).sum()))
+    if not ends:
+        return []
+    said = ", ".join(f"{n} ends at {v:.3g}" for n, v in ends.items())
+    return [
+        Note(
+            "interval_on_edge",
+            "info",
+            f"the interval of {said}, where the search ends: some draws know no optimum "
+            "inside, so read that end as unknown. Add runs that tell the values apart, or say with "
+            "ranges= what is possible",
+            {"ends": ends, "rows": rows},
         )
     ]
 

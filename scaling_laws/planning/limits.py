@@ -242,7 +242,8 @@ def _remedy(name: str, known: tuple[str, ...], measures: Measures) -> str:
     if name in BUDGETS and missing:
         return (
             f" The cost '{measures.cost.name}' reads {missing}, which the law does not have: hold "
-            f"it with fixed={{'{missing[0]}': ...}}, or choose another cost."
+            f"it with fixed={{'{missing[0]}': ...}}, choose another cost, or ask without a budget, "
+            "where fixed=, ranges= or limits= bound the plan."
         )
     if name in BUDGETS[1:]:
         lacking = "hardware=" if measures.hardware is None else "a hardware with price_per_hour"
