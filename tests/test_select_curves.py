@@ -178,3 +178,15 @@ class TestBoundedTargets:
         table["accuracy"] *= np.tile([1.0, 1.001], len(table) // 2)
         found = sl.select(table, target="accuracy", inputs=("samples",), draws=0)
         assert "power" in found.weights
+
+    def test_an_error_rate_is_predicted_inside_its_bounds(self):
+        table = pd.DataFrame({"samples": np.repeat([50, 90, 160], 4)})
+        noise = np.random.default_rng(0).normal(0, 0.15, len(table))
+        table["error"] = np.clip(0.5 * (table.samples / 50) ** -0.1 * np.exp(noise), 0, 0.95)
+        found = sl.select(table, target="error", inputs=("samples",), draws=100)
+        assert found.predictive.residual == "log"
+        ahead = found.predict(samples=[1e-2, 1e5])
+        assert ((ahead.error_low >= 0) & (ahead.error_high <= 1)).all()
+        _, high = found.predict_interval({"samples": [1e-2, 1e5]})
+        np.testing.assert_array_equal(high, ahead.error_high)
+        assert ahead.error_high.max() == 1.0
