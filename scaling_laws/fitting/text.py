@@ -63,7 +63,11 @@ def rounded(value: float, stderr: float) -> tuple[str, str]:
         places = 1 - exponent
         lost = places <= 0 and value != 0 and round(value, places) == 0  # no 0 for 0.4 +- 900
         return (
-            f"{value:.2g}" if lost else f"{round(value, places):.{max(places, 0)}f}",
+            f"{value:#.2g}"
+            if lost and abs(value) < 1
+            else f"{value:.0f}"
+            if lost
+            else f"{round(value, places):.{max(places, 0)}f}",
             f"{round(stderr, places):.{max(places, 0)}f}",
         )
     return f"{value:.{size - exponent + 1}e}", f"{stderr:.1e}"
