@@ -407,3 +407,20 @@ def test_mixtures_of_any_number_of_domains_meet_their_closed_form(worth, gamma):
     assert best["loss"] == pytest.approx(
         float(law(**dict(zip(names, expected, strict=True)))), rel=1e-9
     )
+
+
+@pytest.mark.parametrize(
+    ("function", "said"),
+    [
+        (lambda params, width: params * width, "missing 1 required positional argument: 'width'"),
+        (lambda params: params.shape[1], "IndexError"),
+        (lambda params: {}[1], "KeyError"),
+    ],
+)
+def test_a_limit_whose_function_fails_names_the_limit_and_its_inputs(function, said):
+    planner = sl.Planner(
+        sl.published.HOFFMANN_2022, limits={"memory": sl.Limit(function, at_most=1e9)}
+    )
+    with pytest.raises(sl.PlanError, match=r"limit 'memory': .*inputs=\('params',\)") as told:
+        planner.for_budget(flops=1e21)
+    assert said in str(told.value)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 
+import scaling_laws as sl
 from scaling_laws.errors import PlanError
 from scaling_laws.laws import joint, published
 from scaling_laws.laws.family import Law
@@ -319,3 +320,13 @@ def test_a_law_without_the_inputs_names_the_question_to_ask():
         three.for_target(2.0)
     with pytest.raises(PlanError, match="nothing says where 'width' may lie"):
         three.for_budget(flops=1e22)
+
+
+def test_a_share_asked_for_in_percent_is_recognised():
+    n = np.geomspace(50, 5e3, 8)
+    curve = sl.fit({"samples": n, "accuracy": 0.97 - n**-0.6}, "power_with_floor",
+                   target="accuracy", inputs=("samples",), draws=0)  # fmt: skip
+    note = Planner(curve).for_target(95).notes[0]
+    assert note.code == "target_above_ceiling"
+    assert note.message.endswith("Did you mean 0.95?")
+    assert Planner(curve).for_target(0.99).notes[0].message.endswith("Ask for less.")

@@ -372,7 +372,7 @@ def load(
     try:
         data = json.loads(file.read_text(encoding="utf-8"), parse_constant=_refuse)
     except FileNotFoundError:
-        raise DataError(f"there is no file {file.name} in {file.parent}.") from None
+        raise DataError(f"there is no file '{file}'. Check the path.") from None
     except (OSError, ValueError):
         raise DataError(not_a_fit) from None
     if not isinstance(data, dict) or data.get("kind") not in _KINDS:

@@ -299,15 +299,23 @@ def reach_notes(
         if not beyond:
             code = "target_out_of_reach"
             where = "takes more than 1e60 of an input or of compute"
-        message = f"{target} {value:.6g} {where}: no plan reaches it.{share_text} Ask for less."
+        bounds = quantity(target).bounds
+        percent = bounds == (0.0, 1.0) and 1 < value <= 100
+        remedy = f"Did you mean {value / 100:.6g}?" if percent else "Ask for less."
+        message = f"{target} {value:.6g} {where}: no plan reaches it.{share_text} {remedy}"
         notes.append(Note(code, "warning", message, details))
     elif share is not None and share.min() < 1:
         message = (
-            f"{target} is close to the limit of the law: only {share.min():.0%} of the draws reach "
-            "it; the others count as infinite in the interval."
+            f"{target} is close to the limit of the law: only {_percent(share.min())} of the draws "
+            "reach it; the others count as infinite in the interval."
         )
         notes.append(Note("target_near_limit", "warning", message, details))
     return notes
+
+
+def _percent(share: float) -> str:
+    """A share below one in percent, never rounded up to all."""
+    return f"{share:.0%}" if share < 0.995 else f"{np.floor(1e3 * share) / 10:g}%"
 
 
 def passed_note(target: str, wanted: Array, value: Array) -> list[Note]:
