@@ -162,6 +162,17 @@ def test_fixed_size_with_draws():
     assert spent.low["loss"] < spent.best["loss"] < spent.high["loss"]
 
 
+def test_flat_draws_need_no_less_than_the_smallest_run():
+    """A flat draw below the target meets it anywhere, which the runs measured deny."""
+    samples = np.geomspace(50, 160, 5).repeat(3)
+    noise = np.random.default_rng(0).normal(0, 0.1, len(samples))
+    runs = {"samples": samples, "error": 0.03 + samples**-0.5 * np.exp(noise)}
+    selection = sl.select(runs, target="error", inputs=("samples",), draws=200)
+    plan = Planner(selection).for_target(0.08)
+    assert plan.low["samples"] >= 50 * (1 - 1e-12)
+    assert plan.low["samples"] <= plan.best["samples"] <= plan.high["samples"]
+
+
 def test_draws_that_failed_are_left_out():
     draws = FIT.draws.copy()
     draws[::7] = np.nan

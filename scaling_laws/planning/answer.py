@@ -121,7 +121,11 @@ class Answerer:
         return self._single(ask, x, (x, x))
 
     def needed(self, ask: Asked) -> Plan:
-        """Answer with the input at which a law of one input meets the target."""
+        """Answer with the input at which a law of one input meets the target.
+
+        A draw that is all but flat may meet it anywhere: none counts as needing less than the
+        smallest measured run, which did not, unless the point does.
+        """
         source = self.source
         name, wanted = source.law.inputs[0], ask.rows[source.target]
         curve = source.curve(name, draws=False)
@@ -131,7 +135,11 @@ class Answerer:
         if source.draws is not None:
             many = source.curve(name, draws=True)
             size = max(1, _CHUNK // len(source.draws))
-            pieces = [many.needed(wanted[i : i + size]) for i in range(0, ask.size, size)]
+            least = np.fmin(np.log(source.ranges.get(name, (0.0,))[0] or 1e-300), log_x)
+            pieces = [
+                np.maximum(many.needed(wanted[i : i + size]), least[i : i + size])
+                for i in range(0, ask.size, size)
+            ]
             low, high = zip(*(central_interval(piece, self.level) for piece in pieces), strict=True)
             interval = np.exp(np.concatenate(low)), np.exp(np.concatenate(high))
             share = np.concatenate([np.isfinite(piece).mean(axis=0) for piece in pieces])
