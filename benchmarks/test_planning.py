@@ -102,3 +102,18 @@ def test_a_plan_under_limits_with_a_thousand_draws(benchmark):
 def test_a_target_under_limits(benchmark):
     planner = Planner(LAW, hardware=MACHINE, limits={"tokens_per_param": (None, 100.0)})
     benchmark(planner.for_target, 2.0)
+
+
+def test_a_thousand_sizes_with_two_hundred_draws(benchmark):
+    planner = Planner(drawn(LAW, 200), sizes=np.geomspace(1e6, 1e13, 1000))
+    benchmark(planner.for_budget, flops=1e22)
+    if benchmark.stats is not None:
+        assert benchmark.stats.stats.median < 0.5
+
+
+def test_a_plan_with_confidence(benchmark):
+    """The source's own interval is asked for thousands of plans."""
+    planner = Planner(drawn(LAW), confidence=0.9)
+    benchmark(planner.for_budget, flops=1e22)
+    if benchmark.stats is not None:
+        assert benchmark.stats.stats.median < 1.0

@@ -4,6 +4,12 @@ from __future__ import annotations
 
 import inspect
 import re
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import law_pages
 
 import scaling_laws as sl
 from scaling_laws import quantities
@@ -45,29 +51,6 @@ GROUPS = {
     "Show": ("scaling_laws.plot", "scaling_laws.reporting"),
     "Errors and notes": ("scaling_laws.errors",),
 }
-
-
-def law_list() -> str:
-    """One section a law: formula, coefficients, aliases and source."""
-    parts = []
-    for name in sl.list_laws():
-        law = sl.get_law(name)
-        shown = ", ".join(f"`{n}`" for n in law.inputs)
-        if law.build is not None:
-            shown += ", or any others"
-        facts = [f"Inputs: {shown}.", f"Coefficients: {_coefficients(law)}."]
-        if law.aliases:
-            facts.append(f"Also known as {', '.join(f'`{a}`' for a in law.aliases)}.")
-        facts.append(f"Source: {law.reference}.")
-        parts.append(f"## {name}\n\n$$\n{law.formula}\n$$\n\n{' '.join(facts)}\n")
-    return "\n".join(parts)
-
-
-def _coefficients(law: sl.LawFamily) -> str:
-    meanings = [f" ({c.meaning})" if c.meaning else "" for c in law.coefficients]
-    return ", ".join(
-        f"`{c.name}`{meaning}" for c, meaning in zip(law.coefficients, meanings, strict=True)
-    )
 
 
 def parametrization_table() -> str:
@@ -133,7 +116,8 @@ def _directive(name: str) -> str:
 
 
 GENERATED = {
-    "<!-- generated: laws -->": law_list,
+    "<!-- generated: laws -->": law_pages.index,
+    "<!-- generated: relations -->": law_pages.relations,
     "<!-- generated: parametrizations -->": parametrization_table,
     "<!-- generated: published -->": published_table,
     "<!-- generated: quantities -->": quantity_table,
@@ -141,10 +125,19 @@ GENERATED = {
 }
 
 
-def _fill(_app, _docname, source):
+LINKED = ("which_law_when",)  # pages where a law's name leads to its page
+
+
+def _write_law_pages(app):
+    law_pages.write(Path(app.srcdir) / "laws")
+
+
+def _fill(_app, docname, source):
     for marker, write in GENERATED.items():
         if marker in source[0]:
             source[0] = source[0].replace(marker, write())
+    if docname in LINKED:
+        source[0] = law_pages.linked(source[0], "laws/")
 
 
 def _plain_references(_app, _what, _name, _obj, _options, lines):
@@ -156,6 +149,7 @@ def _plain_references(_app, _what, _name, _obj, _options, lines):
 
 
 def setup(app):
+    app.connect("builder-inited", _write_law_pages)
     app.connect("source-read", _fill)
     app.connect("autodoc-process-docstring", _plain_references)
     return {"parallel_read_safe": True}

@@ -1,13 +1,15 @@
-"""Draw the README's figure and those of the gallery: ``python docs/make_figures.py [name ...]``.
+"""Draw the figures of README, gallery and tutorial: ``python docs/make_figures.py [name ...]``.
 
-The gallery's pictures are made by the lines that stand above them on its page.
+Pictures of the gallery and the tutorial are made by the lines that stand above them on the page.
 """
 
 from __future__ import annotations
 
 import re
 import sys
+from contextlib import chdir
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import matplotlib as mpl
 import numpy as np
@@ -18,7 +20,7 @@ import matplotlib.pyplot as plt
 
 import scaling_laws as sl
 
-DOCS = Path(__file__).parent
+DOCS = Path(__file__).resolve().parent
 FIGURES = DOCS / "figures"
 BLOCK = re.compile(
     r"^```python\n(.*?)^```$(?:\n\n!\[[^\]]*\]\(figures/(\w+)\.png\))?", re.MULTILINE | re.DOTALL
@@ -108,11 +110,14 @@ def _count(value: float) -> str:
     return f"{value / 1e6:.2g} M" if value < 1e8 else f"{value / 1e6:.0f} M"
 
 
-def gallery(names: list[str]) -> None:
-    """Run the gallery's lines in order and save the named figures, all if none is named."""
+def pictures(page: str, names: list[str]) -> None:
+    """Run the lines of a page in order and save the named figures, all if none is named."""
+    blocks = BLOCK.findall((DOCS / f"{page}.md").read_text(encoding="utf-8"))
+    if names and not {name for _, name in blocks} & set(names):
+        return
     space: dict[str, object] = {}
-    with mpl.rc_context(COLUMN):
-        for code, name in BLOCK.findall((DOCS / "gallery.md").read_text(encoding="utf-8")):
+    with mpl.rc_context(COLUMN), TemporaryDirectory() as folder, chdir(folder):
+        for code, name in blocks:
             if name and names and name not in names:
                 continue
             exec(code, space)
@@ -135,4 +140,5 @@ if __name__ == "__main__":
     if not asked or "readme" in asked:
         readme()
     if asked != ["readme"]:
-        gallery([name for name in asked if name != "readme"])
+        for page in ("gallery", "tutorial"):
+            pictures(page, [name for name in asked if name != "readme"])

@@ -26,6 +26,7 @@ from scaling_laws.quantities import as_floats
 if TYPE_CHECKING:
     import pandas as pd
 
+    from scaling_laws.data.read_report import ReadReport
     from scaling_laws.inference.backtest import Backtest
 
 _HELD_OUT_ABOVE = 0.1  # of the largest compute
@@ -148,7 +149,7 @@ def _parser() -> tuple[argparse.ArgumentParser, Mapping[str, Any]]:
     return parser, commands.choices
 
 
-_TABLE_HELP = "runs: .csv, .json, .jsonl or .parquet"
+_TABLE_HELP = "runs: what read_runs reads, such as .csv, .json, .jsonl, .parquet"
 _LEVEL_HELP = "mass of intervals (default: %(default)s)"
 
 
@@ -194,19 +195,19 @@ class _Answer:
 
 def _fit(options: argparse.Namespace) -> _Answer:
     """Fit one law."""
-    fit = sl.fit(_read(Path(options.table)), options.law, **_asked(options))
+    fit = sl.fit(_read(options), options.law, **_asked(options))
     if options.save:
         fit.save(options.save)
     table = fit.summary().drop(columns="role").astype(object)
     coefficients = {str(n): _finite(row) for n, row in table.to_dict(orient="index").items()}
     content = {"coefficients": coefficients, **_fit_facts(fit), "runs": len(fit.rows("fit"))}
-    return _Answer(str(fit), content)
+    return _Answer("\n".join([*_reading(fit.read_report), str(fit)]), content)
 
 
 def _select(options: argparse.Namespace) -> _Answer:
     """Weigh laws."""
     laws = _names(options.laws)
-    selection = sl.select(_read(Path(options.table)), laws, along=options.along, **_asked(options))
+    selection = sl.select(_read(options), laws, along=options.along, **_asked(options))
     if options.save:
         selection.save(options.save)
     content = {
@@ -216,8 +217,9 @@ def _select(options: argparse.Namespace) -> _Answer:
         "table": [_finite(row) for row in selection.table.to_dict(orient="records")],
         "trusted": selection.trusted,
         "notes": [n.to_dict() for n in selection.notes],
+        "read": _read_facts(selection.read_report),
     }
-    return _Answer(str(selection), content)
+    return _Answer("\n".join([*_reading(selection.read_report), str(selection)]), content)
 
 
 def _plan_of(options: argparse.Namespace) -> _Answer:
@@ -307,7 +309,8 @@ class _Outcome:
     answered = True
 
     def __str__(self) -> str:
-        lines = [] if self.selection is None else [str(self.selection)]
+        lines = _reading(self.fit.read_report)
+        lines += [] if self.selection is None else [str(self.selection)]
         lines += [str(self.fit), *self.remarks]
         if self.backtest is not None:
             table = self.backtest.table
@@ -351,7 +354,12 @@ def _fit_facts(fit: sl.Fit) -> dict[str, Any]:
         "trusted": fit.trusted,
         "notes": [n.to_dict() for n in fit.notes],
         "digest": fit.digest,
+        "read": _read_facts(fit.read_report),
     }
+
+
+def _read_facts(report: ReadReport | None) -> dict[str, Any] | None:
+    return None if report is None else report.to_dict()
 
 
 def _asked(options: argparse.Namespace) -> dict[str, Any]:
@@ -361,7 +369,6 @@ def _asked(options: argparse.Namespace) -> dict[str, Any]:
         "seed": options.seed,
         "draws": options.draws,
         "inputs": _names(options.inputs),
-        "columns": _pairs("--columns", options.columns.split(","), "params=N,tokens=D"),
     }
 
 
@@ -373,7 +380,7 @@ def _job(options: argparse.Namespace) -> _Outcome:
     """Hold out, choose, fit, backtest, plan, report."""
     check_level(options.level)
     bundled = options.table is None
-    runs = sl.load_dataset(_BUNDLED) if bundled else _read(Path(options.table))
+    runs = sl.load_dataset(_BUNDLED) if bundled else _read(options)
     asked = _asked(options)
     remarks: list[str] = []
     selection = None
@@ -504,33 +511,24 @@ def _pairs(option: str, pairs: Sequence[str], example: str) -> dict[str, str]:
     return out
 
 
-def _read(path: Path) -> pd.DataFrame:
-    """Read a table by its suffix."""
-    import pandas as pd
-
-    readers: Mapping[str, Any] = {
-        ".csv": pd.read_csv,
-        ".json": pd.read_json,
-        ".jsonl": lambda p: pd.read_json(p, lines=True),
-        ".parquet": pd.read_parquet,
-    }
-    reader = readers.get(path.suffix.lower())
-    if reader is None:
-        raise DataError(
-            f"cannot tell the format of '{path}' from its name. Use {', '.join(readers)}."
-        )
-    if not path.is_file():
+def _read(options: argparse.Namespace) -> pd.DataFrame:
+    """Read the table as `scaling_laws.read_runs` does: names, units, one row a run."""
+    path = Path(options.table)
+    if not path.exists():
         beside = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
         raise DataError(f"there is no file '{path}'.{suggest(path.name, beside)}")
-    try:
-        table: pd.DataFrame = reader(path)
-    except ImportError:
-        raise DataError(
-            "reading parquet needs pyarrow. Install it, or save the table as CSV."
-        ) from None
-    except (OSError, ValueError) as error:
-        raise DataError(f"cannot read '{path}': {error}") from None
-    return table
+    columns = _pairs("--columns", options.columns.split(","), "params=N,tokens=D")
+    return sl.read_runs(path, target=options.target, inputs=_names(options.inputs), columns=columns)
+
+
+def _reading(report: ReadReport | None) -> list[str]:
+    """What reading did to the table, a line each; nothing where it was read as it is."""
+    steps = () if report is None else report.steps
+    shown = [s for s in steps if s.reason != "text to numbers"]
+    if report is None or not shown:
+        return []
+    head = f"{report.source}: {report.rows_read} records, {report.rows_kept} rows"
+    return [head, *(f"- {s}" for s in shown)]
 
 
 def _finite(values: Mapping[Any, Any]) -> dict[str, Any]:

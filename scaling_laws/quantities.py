@@ -6,8 +6,9 @@ arguments, always as raw SI counts (7e9 parameters, never "7 B").
 
 from __future__ import annotations
 
+import re
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from scaling_laws.errors import DataError
@@ -118,10 +119,13 @@ _BY_NAME = {q.name: q for q in _INPUTS + _TARGETS}
 
 INPUT_NAMES = tuple(q.name for q in _INPUTS)
 TARGET_NAMES = tuple(q.name for q in _TARGETS)
+_CUT_OFF = re.compile(r"(?P<score>[a-z_0-9]+?)(?:@|_at_)(?P<k>[1-9]\d*)")
 
 
 def quantity(name: str) -> Quantity:
     """Return the declared quantity, or an undeclared one (any real number) for a new name.
+
+    A score with a cut-off, such as ``recall@10`` or ``ndcg_at_5``, is that score.
 
     Parameters
     ----------
@@ -132,9 +136,17 @@ def quantity(name: str) -> Quantity:
     --------
     >>> quantity("tokens").domain, quantity("my_knob").domain
     ('positive', 'real')
+    >>> quantity("recall@10").bounds, quantity("recall@10").direction
+    ((0.0, 1.0), 'higher')
     """
     known = _BY_NAME.get(name)
-    return known if known is not None else Quantity(name, name, "", "real")
+    if known is not None:
+        return known
+    cut = _CUT_OFF.fullmatch(name) if isinstance(name, str) else None
+    base = _BY_NAME.get(cut["score"]) if cut else None
+    if cut and base is not None and base.domain == "fraction" and base.name in TARGET_NAMES:
+        return replace(base, name=name, meaning=f"{base.meaning} at {cut['k']}")
+    return Quantity(name, name, "", "real")
 
 
 def as_floats(name: str, values: Any) -> NDArray[np.float64]:
@@ -234,13 +246,14 @@ row or correct the value.
         wanted = {"positive": "positive and finite", "fraction": "in [0, 1]", "real": "finite"}
         value = float(array.ravel()[first])
         row = first if rows is None else rows[first]
-        overflow = domain == "positive" and value < -1e9
-        remedy = (
-            "A count this negative is usually a 64-bit integer overflow: convert to float before "
-            "multiplying."
-            if overflow
-            else "Drop the row or correct the value."
-        )
+        remedy = "Drop the row or correct the value."
+        if domain == "positive" and value < -1e9:
+            remedy = (
+                "A count this negative is usually a 64-bit integer overflow: convert to float "
+                "before multiplying."
+            )
+        elif domain == "fraction" and 1 < value <= 100:
+            remedy = "Is it in percent? Then divide by 100."
         raise DataError(f"'{name}' must be {wanted[domain]}: row {row} has {value}. {remedy}")
     return array
 

@@ -103,7 +103,8 @@ def report(
     Raises
     ------
     DataError
-        The folder cannot be written, or holds files of these names that no report wrote.
+        Not a fit of one law; or the folder cannot be written, or holds files of these names that
+        no report wrote.
     PlanError
         Impossible budgets.
 
@@ -119,6 +120,11 @@ def report(
     >>> path.name, (path.parent / "plan.csv").exists()
     ('report.md', True)
     """
+    if not hasattr(fit, "residuals"):
+        raise DataError(
+            f"report describes one fit, got {type(fit).__name__}. Give sl.fit(runs, law), of the "
+            "law that weighs most, and a selection as selection=."
+        )
     level = check_level(level)
     checked = _as_held_out(fit, held_out, level)
     planned = _plan(fit, budgets, level)

@@ -232,6 +232,42 @@ class TestMessages:
             _ = chained.residuals
         with pytest.raises(AttributeError, match=r"has no 'colour'\.$"):
             _ = chained.colour
+        assert not hasattr(chained, "runs")
+
+    @pytest.mark.parametrize(
+        "asked",
+        [
+            lambda chain, folder: sl.report(chain, folder),
+            lambda chain, folder: sl.diagnose(chain),
+            lambda chain, folder: sl.compare({"a": chain, "b": chain}),
+            lambda chain, folder: sl.next_runs(chain, {"flops": [1e22]}, at={"flops": [1e23]}),
+            lambda chain, folder: sl.plot.fit_table(chain),
+        ],
+    )
+    def test_what_needs_a_fit_names_the_steps(self, chained, asked, tmp_path):
+        with pytest.raises(sl.ScalingLawError, match=r"chain\.loss or chain\.link"):
+            asked(chained, tmp_path)
+
+    @pytest.mark.parametrize("questions", [None, 1_000])
+    def test_a_saved_chain_predicts_the_same(self, chained, questions, tmp_path):
+        chain = sl.chain(chained.loss, chained.link, questions=questions)
+        chain.save(tmp_path / "chain.json")
+        again = sl.load(tmp_path / "chain.json")
+        assert again.questions == questions
+        assert again.notes == chain.notes
+        at = {"flops": [1e20, 1e22]}
+        pd.testing.assert_frame_equal(again.predict(at), chain.predict(at))
+
+    def test_a_saved_chain_of_a_selection_predicts_the_same(self, chained, tmp_path):
+        runs = world(6)
+        chain = sl.chain(
+            sl.select(runs, target="task_loss", inputs=("flops",), draws=30), chained.link
+        )
+        chain.save(tmp_path / "chain.json")
+        at = {"flops": [1e20, 1e22]}
+        pd.testing.assert_frame_equal(
+            sl.load(tmp_path / "chain.json").predict(at), chain.predict(at)
+        )
 
     def test_the_text_names_both_steps(self, chained):
         text = str(sl.chain(chained.loss, chained.link, questions=1_000))

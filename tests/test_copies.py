@@ -52,6 +52,17 @@ def _fit_of_seconds():
     return sl.fit(runs, "product", inputs=["params", "tokens"], target="seconds", draws=0)
 
 
+def _fit_of_task_loss():
+    runs = grid_runs(4, 4).rename(columns={"loss": "task_loss"})
+    return sl.fit(runs, "chinchilla", target="task_loss", draws=20, law_error=False)
+
+
+def _link():
+    loss = np.linspace(1.9, 3.2, 12)
+    table = {"task_loss": loss, "accuracy": 0.25 + 0.6 / (1 + np.exp(4 * (loss - 2.4)))}
+    return sl.fit(table, "logistic", target="accuracy", draws=20)
+
+
 def _plan():
     return sl.Planner(_fit()).for_budget(flops=[1e22, 1e23])
 
@@ -59,6 +70,7 @@ def _plan():
 MADE = {
     "ArchitectureCost": lambda: sl.ArchitectureCost(sl.ShapeRule()),
     "Baseline": lambda: sl.constant_exponent(_isoflop_runs()),
+    "Chain": lambda: sl.chain(_fit_of_task_loss(), _link()),
     "Coefficient": lambda: sl.get_law("chinchilla").coefficients[0],
     "Comparison": lambda: sl.compare(
         {"a": _fit(), "b": _fit()}, at=AT, pooling="apart", law_error=False
@@ -88,6 +100,7 @@ MADE = {
     "Manifest": lambda: sl.manifest(sl.subsets(10, [2, 4])),
     "NextRuns": lambda: sl.next_runs(_fit(), CANDIDATES, at=AT, budget=1e24),
     "Note": lambda: sl.Note("code", "info", "text", {"a": 1}),
+    "Parametrization": lambda: sl.parametrization("janoschek"),
     "Plan": _plan,
     "Planner": lambda: sl.Planner(_fit(), limits={"params": 1e9}),
     "ProductCost": lambda: sl.ProductCost("c", 6.0, (("params", 1.0), ("tokens", 1.0))),

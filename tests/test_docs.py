@@ -6,6 +6,7 @@ import importlib.util
 import re
 import shlex
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -87,17 +88,44 @@ def test_adding_a_law_takes_fewer_than_15_lines():
     assert sum(bool(line.strip()) for line in code.splitlines()) < 15
 
 
-def test_the_index_lists_every_page():
+def test_the_index_lists_every_page_once():
     index = (DOCS / "index.md").read_text(encoding="utf-8")
-    tree = re.search(r"```\{toctree\}\n(.*?)```", index, re.DOTALL)
-    listed = {w for w in tree[1].split("\n") if w and not w.startswith(":")}
-    assert listed == {p.stem for p in PAGES} - {"index"}
+    trees = re.findall(r"```\{toctree\}\n(.*?)```", index, re.DOTALL)
+    listed = [w for tree in trees for w in tree.split("\n") if w and not w.startswith(":")]
+    assert sorted(listed) == sorted({p.stem for p in PAGES} - {"index"})
 
 
-def test_links_between_pages_lead_somewhere():
-    for page in [*WITH_CODE, ROOT / "CHANGELOG.md"]:
-        for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
-            assert (page.parent / target).exists(), f"{page.name} links to {target}"
+def links(page: Path) -> Iterator[tuple[str, str]]:
+    """File and anchor of every relative link of a page, code left out."""
+    text = re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.M | re.S)
+    for target in re.findall(r"\]\(([^)\s]+)\)", re.sub(r"`[^`\n]*`", "", text)):
+        if not re.match(r"[a-z]+:", target):
+            file, _, anchor = target.partition("#")
+            yield file, anchor
+
+
+def anchors(page: Path) -> set[str]:
+    """Names that a link into a page may end in: of its headings, as GitHub does, and targets."""
+    text = re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.M | re.S)
+    titles = re.findall(r"^#{1,3} (.+)$", text, re.M)
+    slugs = [re.sub(r"[^\w\- ]", "", t.strip().lower()).replace(" ", "-") for t in titles]
+    return {*slugs, *re.findall(r"^\(([\w-]+)\)=$", text, re.M)}
+
+
+@pytest.mark.parametrize("page", [*WITH_CODE, ROOT / "CHANGELOG.md"], ids=lambda p: p.name)
+def test_every_relative_link_leads_to_a_file_and_a_heading(page):
+    for file, anchor in links(page):
+        target = (page.parent / file).resolve() if file else page
+        assert target.exists(), f"{page.name} links to {file}"
+        assert target.is_relative_to(ROOT), f"{page.name} links out of the repository: {file}"
+        assert not anchor or anchor in anchors(target), f"{page.name} links to {file}#{anchor}"
+
+
+def test_a_broken_link_is_seen(tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text("# One (1)\n\n[a](#one-1) [b](gone.md#x) `[c](d)` [e](https://e.org)\n")
+    assert list(links(page)) == [("", "one-1"), ("gone.md", "x")]
+    assert anchors(page) == {"one-1"}
 
 
 @pytest.fixture(scope="module")
@@ -112,14 +140,55 @@ def conf():
 def test_generated_parts_name_every_law_quantity_and_public_name(conf):
     import scaling_laws as sl
 
-    laws = conf.law_list()
-    assert [n for n in list_laws() if f"## {n}\n" not in laws] == []
+    laws = conf.law_pages.index()
+    assert [n for n in list_laws() if f"(laws/{n}.md)" not in laws] == []
     table = conf.quantity_table()
     names = (*quantities.INPUT_NAMES, *quantities.TARGET_NAMES)
     assert [n for n in names if f"| `{n}` |" not in table] == []
     reference = conf.api_reference()
     shown = {n: sl._HOME[n] if n in sl._MODULES else f"scaling_laws.{n}" for n in sl.__all__}
     assert [n for n, target in shown.items() if f":: {target}\n" not in reference] == []
+
+
+def result_columns() -> set[str]:
+    """Columns of the tables that results hold, without the decoration of a quantity's name."""
+    import scaling_laws as sl
+
+    runs = sl.load_dataset("tiny_lm")[["params", "tokens", "loss"]]
+    fit = sl.fit(runs, "chinchilla", draws=20, law_error=False)
+    planner = sl.Planner(fit)
+    point, goal = {"params": 1e6, "tokens": 1e8}, {"params": 1e7, "tokens": 1e9}
+    plan = planner.for_budget(flops=1e14)
+    both = sl.compare({"a": fit, "b": fit}, pooling="apart")
+    backtest = sl.backtest(runs, "chinchilla", cuts=[5e11])
+    found = sl.diagnose(fit)
+    tables = [
+        fit.predict(**point), fit.uncertainty(**point), fit.summary(), fit.residual_table(),
+        fit.profile("alpha", points=3), found.influence, found.residuals,
+        sl.select(runs, ["chinchilla"], focuses=(0.0,), draws=20).table,
+        backtest.table, backtest.rows, plan.to_frame(), planner.for_target(1.2).to_frame(),
+        planner.marginal(**point), planner.trade_off("params", [1e6], flops=1e14),
+        planner.regret(plan, flops=1e14), sl.factors(fit, at=point).table,
+        both.difference(), both.multiplier(), both.crossing(),
+        sl.next_runs(fit, [point], at=goal).table, sl.ladder(fit, at=goal, within=0.1).table,
+        sl.published.list(),
+        sl.sweep(lambda params: 1.0 + 1 / params, sl.grid(params=[1e6])),
+    ]  # fmt: skip
+    return {
+        re.sub(r"^(given|distance)_|(_near)?_(low|high)$|_more$", "", str(column)).replace(
+            "loss_", "<target>_"
+        )
+        for table in tables
+        for column in table.columns
+    } - set(fit.coef)
+
+
+def test_the_glossary_has_every_column_of_a_result():
+    page = (DOCS / "glossary.md").read_text(encoding="utf-8")
+    known = {*quantities.INPUT_NAMES, *quantities.TARGET_NAMES, "seed"}
+    columns = result_columns()
+    assert {"stderr", "extrapolation", "p_better", "status"} <= columns
+    assert {c for c in columns - known if f"`{c}`" not in page} == set()
 
 
 def test_every_marker_of_a_generated_part_is_used_once(conf):

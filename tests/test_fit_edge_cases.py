@@ -171,3 +171,15 @@ class TestTables:
         again = sl.sweep(train, grid, log=tmp_path / "runs.jsonl")
         assert first.loss.tolist() == again.loss.tolist() == [0.5, 1.5]
         assert len((tmp_path / "runs.jsonl").read_text().splitlines()) == 2
+
+
+def test_a_score_under_an_unknown_name_is_told_that_its_law_cannot_grow():
+    n = np.geomspace(1e2, 1e5, 12)
+    table = {"samples": n, "quality": 0.9 - n**-0.4}
+    fit = sl.fit(table, "power_with_floor", target="quality", inputs=("samples",), draws=0)
+    note = next(n for n in fit.notes if n.code == "coefficient_at_bound")
+    assert "the target grows where this law can only fall" in note.message
+    named = sl.fit(table, "power_with_floor", target="accuracy", inputs=("samples",), draws=0,
+                   columns={"accuracy": "quality"})  # fmt: skip
+    assert named.coef["E"] == pytest.approx(0.9, abs=1e-6)
+    assert "coefficient_at_bound" not in {n.code for n in named.notes}

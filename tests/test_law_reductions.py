@@ -1,4 +1,8 @@
-"""Laws at special coefficients or inputs are other laws; and the limits their papers state."""
+"""Laws at special inputs, and the limits their papers state.
+
+Which law is another with some coefficients held is in ``docs/law_reductions.toml``, and tested by
+``test_law_pages.py``.
+"""
 
 from __future__ import annotations
 
@@ -29,46 +33,14 @@ def example(law: str, **changed: float) -> dict[str, float]:
 
 
 CHINCHILLA = value("chinchilla", [N, D], **BASE)
-POWER = {"E": 0.3, "A": 5.0, "alpha": 0.4}
 LEARNING_RATE = example("learning_rate_batch")
 BEST = [LEARNING_RATE["k"] * N ** LEARNING_RATE["a"] * D ** LEARNING_RATE["b"],
         LEARNING_RATE["k_batch"] * D ** LEARNING_RATE["c"]]  # fmt: skip
-REPEATS = {"s": 1.0, "d": 0.0, "k": 1.0, "q": 2.0}
 
 SAME = {
-    "two plateaus far apart are chinchilla": (
-        value("two_plateau_joint", [N, D], E=1.69, H=1e12, A=406.4e-12, alpha=0.34, B=410.7e-12,
-              beta=0.28),
-        CHINCHILLA,
-    ),
-    "a break that changes nothing is a power with floor": (
-        value("broken_power", [X], E=0.3, A=5.0, c0=0.4, c1=0.0, d=1e3, f=0.3),
-        value("power_with_floor", [X], **POWER),
-    ),
     "far beyond the break the exponents add": (
         value("broken_power", [X], E=0.3, A=5.0, c0=0.1, c1=0.3, d=1e-9, f=0.3),
         value("power_with_floor", [X], E=0.3, A=5.0 * 1e-9**0.3, alpha=0.4),
-    ),
-    "log_quadratic without curvature is logarithmic": (
-        value("log_quadratic", [X], a=6.0, b=-0.08, c=0.0),
-        value("logarithmic", [X], b=6.0, a=0.08),
-    ),
-    "logistic is two plateaus in the exponential of the loss": (
-        value("logistic", [np.log(X)], chance=0.25, best=0.9, middle=np.log(200.0), k=0.7),
-        value("two_plateau", [X], start=0.9, end=0.25, scale=200.0, d=0.7),
-    ),
-    "one stream is a power with floor": (
-        value("parallel_streams", [N, 1.0], k=0.3, **POWER),
-        value("power_with_floor", [N], **POWER),
-    ),
-    "one expert is a power with floor": (
-        value("experts_product", [N, 1.0], E=0.3, B=5.0, alpha=0.4, beta=0.1),
-        value("power_with_floor", [N], **POWER),
-    ),
-    "routing is a product where experts neither saturate nor interact": (
-        value("routed", [N, X], a=-0.08, b=-0.1, c=0.0, d=1.1, experts_start=1.0,
-              experts_max=1e300),
-        10**1.1 * N**-0.08 * X**-0.1,
     ),
     "one expert counts as experts_start": (
         value("routed", [N, 1.0], **example("routed")),
@@ -84,41 +56,13 @@ SAME = {
         value("repeated_data", [N, N * 1e3, N * 1e4], R_D=15.4, R_N=5.3, **BASE),
         value("chinchilla", [N, N * 1e3], **BASE),
     ),
-    "repeats that lose no worth are chinchilla": (
-        value("repeated_data", [N, D, U], R_D=1e12, R_N=1e12, **BASE),
-        CHINCHILLA,
-    ),
     "many repeats are worth R_D fresh passes": (
         value("repeated_data", [N, 1e9 * N, 1e3 * N], R_D=15.4, R_N=5.3, **BASE),
         value("chinchilla", [N, 1e3 * N * 16.4], **BASE),
     ),
-    "unlimited fresh data are chinchilla (saturating)": (
-        value("repeated_data_saturating", [N, D, 1e30], **BASE, **{k: REPEATS[k] for k in "sd"}),
-        CHINCHILLA,
-    ),
-    "unlimited fresh data are chinchilla (power mean)": (
-        value("repeated_data_power_mean", [N, D, 1e90], **BASE, **{k: REPEATS[k] for k in "kq"}),
-        CHINCHILLA,
-    ),
     "a sharp power mean takes the smaller of tokens and k epochs": (
         value("repeated_data_power_mean", [N, D, U], **BASE, k=4.0, q=5e3),
         value("chinchilla", [N, np.minimum(D, 4 * U)], **BASE),
-    ),
-    "without a term in vocabulary, chinchilla": (
-        value("vocabulary", [N, V, D], A_v=0.0, alpha_v=1.0, **BASE),
-        CHINCHILLA,
-    ),
-    "vocabulary without effect is chinchilla": (
-        value("vocabulary_product", [N, V, D], mu=0.0, nu=0.0, **BASE),
-        CHINCHILLA,
-    ),
-    "sparsity without interaction is a product": (
-        value("sparsity", [N, X], c=0.0, beta=0.1, **POWER),
-        value("product_with_floor", [N, X], E=0.3, K=5.0, alpha_params=0.4, alpha_tokens=0.1),
-    ),
-    "without pre-learned data, a power with floor": (
-        value("rectified", [X], E=0.3, B=5.0, D_l=0.0, beta=0.4),
-        value("power_with_floor", [X], **POWER),
     ),
     "a student that keeps none of its gap is its teacher": (
         value("distillation", [N, D, V], **example("distillation", K=0.0)),
@@ -131,10 +75,6 @@ SAME = {
     "at the best learning rate and batch, chinchilla": (
         value("learning_rate_batch", [*BEST, N, D], **{**LEARNING_RATE, **BASE}),
         CHINCHILLA,
-    ),
-    "an exponential mixture without floor is log-linear": (
-        value("mixture_exponential", [N / 1e10, U / 1e10], c=0.0, t_web=0.9, t_code=-0.3),
-        value("log_linear", [N / 1e10, U / 1e10], c0=0.0, c_params=0.9, c_tokens=-0.3),
     ),
     "one domain alone leaves the gap of its coefficient": (
         value("mixture_exponential", [1.0, 0.0], c=1.6, t_web=0.9, t_code=-0.3),

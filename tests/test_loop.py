@@ -140,6 +140,8 @@ def test_runs_that_fail_are_told():
     none = verify(plan, train, seeds=2)
     assert not none.inside
     assert np.isnan(none.z)
+    assert "nothing measured in 2 runs" in str(none)
+    assert "RuntimeError: no memory" in none.notes[0].message
     assert none.notes[0].severity == "warning"
 
 

@@ -112,16 +112,16 @@ def test_without_a_law_several_are_weighed(tmp_path, monkeypatch, capsys):
 
 ERRORS = {
     "missing file": (["run.csv"], "no file 'run.csv'. Did you mean 'runs.csv'?"),
-    "unknown suffix": (["runs.xlsx"], "cannot tell the format of 'runs.xlsx'"),
+    "unknown format": (["notes.txt"], "notes.txt"),
     "missing column": (
         ["runs.csv", "--columns", "params=N,tokens=D,loss=valloss"],
-        "'valloss' is missing. Found: N, D, val_loss. Did you mean 'val_loss'?",
+        "'valloss' for 'loss', which is not in the table. Did you mean 'val_loss'? Found: N, D",
     ),
     "unknown law": (["runs.csv", "--law", "chinchila"], "Did you mean 'chinchilla'?"),
     "malformed columns": (["runs.csv", "--columns", "params:N"], "name=value pairs, got 'params"),
     "level in percent": (["runs.csv", "--level", "90"], "Did you mean 0.9?"),
     "impossible draws": (["runs.csv", "--draws", "-1", "--columns", COLUMNS], "draws must be"),
-    "empty table": (["empty.csv"], "cannot read 'empty.csv'"),
+    "empty table": (["empty.csv"], "empty.csv"),
     "folder is a file": (
         ["runs.csv", "--columns", COLUMNS, "--out", "runs.csv", "--draws", "0"],
         "Give the name of a folder",
@@ -133,6 +133,7 @@ ERRORS = {
 @pytest.mark.parametrize(("argv", "message"), ERRORS.values(), ids=ERRORS)
 def test_errors_are_one_message_and_exit_code_1(argv, message, table, tmp_path, capsys):
     (tmp_path / "empty.csv").write_text("", encoding="utf-8")
+    (tmp_path / "notes.txt").write_bytes(b"\x00\x01")
     assert main(argv) == 1
     out, err = capsys.readouterr()
     assert out == ""
@@ -172,6 +173,23 @@ def test_what_fit_and_select_save_is_planned_with(table, capsys):
     assert sum(chosen["weights"].values()) == pytest.approx(1)
     assert main(["plan", "chosen.json", "--flops", "1e24", "--limit", "params=1e9"]) == 0
     assert "params" in capsys.readouterr().out
+
+
+def test_a_table_as_people_write_it_is_read_and_what_was_done_is_said(table, capsys):
+    runs = pd.read_csv(table)
+    odd = pd.DataFrame(
+        {"Model Size": (runs.N / 1e6).map("{:.6f}M".format), "Tokens seen (B)": runs.D / 1e9}
+    ).assign(run_id=[f"r{i}" for i in range(len(runs))], step=2, **{"Val/Loss": runs.val_loss})
+    pd.concat([odd.assign(step=1, **{"Val/Loss": 9.0}), odd]).to_csv("odd.csv", index=False)
+    assert main(["fit", "odd.csv", "--draws", "0"]) == 0
+    said = capsys.readouterr().out
+    assert "renamed Model Size: params" in said
+    assert "text to numbers" not in said
+    assert main(["fit", "odd.csv", "--draws", "0", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    law = sl.fit(runs, "chinchilla", columns=NAMES, draws=0)
+    assert found["law"]["coef"] == pytest.approx(law.coef, rel=1e-4)
+    assert (found["read"]["rows_read"], found["runs"]) == (2 * len(runs), len(runs))
 
 
 NO_ANSWER = {

@@ -288,6 +288,8 @@ def test_shares_of_a_mixture_sum_to_one_and_match_the_known_optimum():
         ({"fixed": {"params": -1.0}}, {"flops": 1e21}, "params must be"),
         ({"ranges": {"parms": (1, 2)}}, {"flops": 1e21}, "Did you mean 'params'"),
         ({"hardware": MACHINE}, {}, "give a budget"),
+        ({"fixed": {"params": 1e9}}, {}, "nothing bounds tokens"),
+        ({"fixed": {"params": 1e9, "tokens": 1e10}}, {}, "nothing is left to choose"),
         ({"hardware": MACHINE}, {"seconds": np.nan}, "finite"),
         ({"spend": "euros", "hardware": MACHINE}, None, "spend='euros'"),
         ({"confidence": 0.9}, {"flops": 1e21}, "needs the draws"),
@@ -329,6 +331,20 @@ def test_confidence_plans_for_bad_luck(fit):
     assert costlier.best["flops"] > plain.for_target(target).best["flops"]
     ahead = fit.predict(params=costlier.best["params"], tokens=costlier.best["tokens"], level=0.9)
     assert float(ahead.loss_high[0]) == pytest.approx(target, rel=1e-6)
+
+
+@pytest.mark.parametrize("flops", [1e20, 1e23])
+def test_no_plan_of_a_grid_is_surer_than_the_one_with_confidence(fit, flops):
+    """Far beyond the data, more tokens harm: the law may be wrong there."""
+    best = sl.Planner(fit, confidence=0.95).for_budget(flops=flops).best
+    params, tokens = (g.ravel() for g in np.meshgrid(np.geomspace(1e7, 1e11, 81),
+                                                     np.geomspace(1e8, 1e13, 81)))  # fmt: skip
+    inside = 6 * params * tokens <= flops
+    inputs = {"params": np.append(params[inside], best["params"]),
+              "tokens": np.append(tokens[inside], best["tokens"])}  # fmt: skip
+    high = fit.predict_interval(inputs, level=0.9, kind="run")[1]
+    assert high[-1] <= high[:-1].min() < high[-1] * 1.005
+    assert best["flops"] <= flops * (1 + 1e-9)
 
 
 def test_plans_are_data(fit):
@@ -391,3 +407,20 @@ def test_mixtures_of_any_number_of_domains_meet_their_closed_form(worth, gamma):
     assert best["loss"] == pytest.approx(
         float(law(**dict(zip(names, expected, strict=True)))), rel=1e-9
     )
+
+
+@pytest.mark.parametrize(
+    ("function", "said"),
+    [
+        (lambda params, width: params * width, "missing 1 required positional argument: 'width'"),
+        (lambda params: params.shape[1], "IndexError"),
+        (lambda params: {}[1], "KeyError"),
+    ],
+)
+def test_a_limit_whose_function_fails_names_the_limit_and_its_inputs(function, said):
+    planner = sl.Planner(
+        sl.published.HOFFMANN_2022, limits={"memory": sl.Limit(function, at_most=1e9)}
+    )
+    with pytest.raises(sl.PlanError, match=r"limit 'memory': .*inputs=\('params',\)") as told:
+        planner.for_budget(flops=1e21)
+    assert said in str(told.value)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 
+import scaling_laws as sl
 from scaling_laws.errors import PlanError
 from scaling_laws.laws import joint, published
 from scaling_laws.laws.family import Law
@@ -159,6 +160,17 @@ def test_fixed_size_with_draws():
     spent = Planner(FIT).for_params(1e10, flops=1e22)
     assert spent.low["tokens"] == pytest.approx(spent.best["tokens"], rel=1e-12)
     assert spent.low["loss"] < spent.best["loss"] < spent.high["loss"]
+
+
+def test_flat_draws_need_no_less_than_the_smallest_run():
+    """A flat draw below the target meets it anywhere, which the runs measured deny."""
+    samples = np.geomspace(50, 160, 5).repeat(3)
+    noise = np.random.default_rng(0).normal(0, 0.1, len(samples))
+    runs = {"samples": samples, "error": 0.03 + samples**-0.5 * np.exp(noise)}
+    selection = sl.select(runs, target="error", inputs=("samples",), draws=200)
+    plan = Planner(selection).for_target(0.08)
+    assert plan.low["samples"] >= 50 * (1 - 1e-12)
+    assert plan.low["samples"] <= plan.best["samples"] <= plan.high["samples"]
 
 
 def test_draws_that_failed_are_left_out():
@@ -319,3 +331,13 @@ def test_a_law_without_the_inputs_names_the_question_to_ask():
         three.for_target(2.0)
     with pytest.raises(PlanError, match="nothing says where 'width' may lie"):
         three.for_budget(flops=1e22)
+
+
+def test_a_share_asked_for_in_percent_is_recognised():
+    n = np.geomspace(50, 5e3, 8)
+    curve = sl.fit({"samples": n, "accuracy": 0.97 - n**-0.6}, "power_with_floor",
+                   target="accuracy", inputs=("samples",), draws=0)  # fmt: skip
+    note = Planner(curve).for_target(95).notes[0]
+    assert note.code == "target_above_ceiling"
+    assert note.message.endswith("Did you mean 0.95?")
+    assert Planner(curve).for_target(0.99).notes[0].message.endswith("Ask for less.")

@@ -1,11 +1,16 @@
 """Marginal values, trade-offs, regret, anchored plans, and planners in threads."""
 
+import copy
+import pickle
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 import scaling_laws as sl
+from scaling_laws.planning.anchor import get_anchor
+from scaling_laws.planning.costs.cost import Cost
 from scaling_laws.planning.costs.hardware import Hardware
 
 EPOCH = sl.published.BESIROGLU_2024
@@ -134,6 +139,25 @@ def test_beyond_an_isoflop_study_plans_start_from_its_last_optimum():
     assert capped.best["params"] == pytest.approx(1e9, rel=1e-6)
     ahead = off.predict(params=anchored.best["params"], tokens=anchored.best["tokens"])
     assert anchored.best["loss"] == pytest.approx(float(ahead.loss[0]), rel=1e-12)
+
+
+def test_the_measured_optimum_is_found_once_and_is_no_part_of_a_planner(monkeypatch):
+    fit = sl.fit(isoflop_runs(EPOCH, [1e18, 1e19, 1e20]), "chinchilla", draws=0)
+    found = []
+
+    def counted(*arguments):
+        found.append(arguments)
+        return get_anchor(*arguments)
+
+    monkeypatch.setattr("scaling_laws.planning.planner.get_anchor", counted)
+    asked, fresh = sl.Planner(fit), sl.Planner(fit)
+    plans = [asked.for_budget(flops=flops) for flops in (1e21, 1e22)]
+    assert len(found) == 1
+    assert asked == fresh
+    assert copy.copy(asked) == fresh
+    assert pickle.loads(pickle.dumps(asked)).for_budget(flops=1e22) == plans[1]
+    assert replace(asked, anchor=False).for_budget(flops=1e22) != plans[1]
+    assert replace(asked, cost=Cost("8ND", 8.0)).for_budget(flops=1e22) != plans[1]
 
 
 def test_runs_that_are_no_isoflop_study_do_not_anchor():

@@ -338,3 +338,9 @@ def test_impossible_requests_say_what_is_possible(joint, single, held_out, tmp_p
     with pytest.raises(sl.DataError, match="the saved fit left out"):
         sl.plot.fit(sl.load(tmp_path / "fit.json"))
     assert plt.get_fignums() == []
+
+
+def test_a_frontier_is_of_a_planner():
+    plan = sl.Planner(sl.published.HOFFMANN_2022).for_budget(flops=1e21)
+    with pytest.raises(sl.PlanError, match=r"got Plan\. Give sl\.Planner"):
+        sl.plot.frontier(plan)

@@ -95,3 +95,18 @@ def test_declared_quantities_are_complete_and_consistent():
 def test_an_undeclared_quantity_is_any_real_number():
     unknown = quantity("my_knob")
     assert (unknown.name, unknown.domain, unknown.unit) == ("my_knob", "real", "")
+
+
+def test_a_score_with_a_cut_off_is_that_score():
+    for name in ("recall@10", "ndcg_at_5", "hit_rate@100"):
+        found = quantity(name)
+        assert (found.name, found.bounds, found.direction) == (name, (0.0, 1.0), "higher")
+    for name in ("loss@10", "recall@0", "recall@", "recall_10", "tokens_at_5", "sparsity@2"):
+        assert quantity(name).bounds is None
+
+
+def test_a_share_in_percent_is_told_how_to_become_one():
+    with pytest.raises(DataError, match=r"row 1 has 93\.0\. Is it in percent\? Then divide by 100"):
+        check_values("accuracy", [0.9, 93.0])
+    with pytest.raises(DataError, match="Drop the row"):
+        check_values("accuracy", [0.9, -3.0])

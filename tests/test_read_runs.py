@@ -541,3 +541,30 @@ def test_compute_in_another_unit_is_doubted():
     assert codes(read_runs(table)) == ["flops_disagree"]
     table["flops"] = [6e15, 12e15]
     assert codes(read_runs(table)) == []
+
+
+def _logged(tokens, policy):
+    """Ten losses of one run, and its tokens at some steps, the last after all losses."""
+    log = pd.DataFrame({"run": "a", "step": np.arange(11.0), "params": 1e6})
+    log["loss"] = np.where(log.step < 10, 4 - 0.1 * log.step, np.nan)
+    log["tokens"] = log.step.map(tokens)
+    return sl.read_runs(log, target="loss", policy=policy)
+
+
+@pytest.mark.parametrize("tokens", [{10: 1e9}, {7: 7e8}, {7: 7e8, 10: 1e9}])
+def test_a_counter_is_not_known_before_its_first_record(tokens):
+    found = _logged(tokens, "all")
+    first = min(*tokens, 9)
+    assert found.tokens.isna().tolist() == (found.step < first).tolist()
+    assert found.tokens[found.step == first].tolist() == [next(iter(tokens.values()))]
+    (step,) = (s for s in found.attrs["read_report"]["steps"] if s["action"] == "missing")
+    assert (step["what"], step["count"]) == ("tokens", first)
+
+
+@pytest.mark.parametrize("policy", ["final", "last_mean", "best"])
+def test_a_total_logged_once_at_the_end_is_that_of_the_run(policy):
+    assert _logged({10: 1e9}, policy).tokens.tolist() == [1e9]
+
+
+def test_a_count_that_never_grows_holds_throughout():
+    assert _logged({5: 1e9, 10: 1e9}, "all").tokens.tolist() == [1e9] * 10

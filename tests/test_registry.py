@@ -66,13 +66,22 @@ def entry_points(monkeypatch):
     return served, calls
 
 
-def test_unknown_law_suggests_the_nearest_and_lists_all(entry_points):
+def test_unknown_law_suggests_the_nearest_or_lists_all(entry_points):
     with pytest.raises(
         LawError, match=r"unknown law 'chinchila'\. Did you mean 'chinchilla'\?"
     ) as e:
         get_law("chinchila")
-    assert "Registered: " in str(e.value)
-    assert "two_plateau" in str(e.value)
+    assert "list_laws() names all" in str(e.value)
+    assert "two_plateau" not in str(e.value)
+    with pytest.raises(LawError, match=r"Registered: .*two_plateau.*registered first"):
+        get_law("qqqq")
+
+
+def test_laws_print_as_one_line():
+    family = get_law("power_with_floor")
+    assert repr(family) == "LawFamily power_with_floor of flops: E, A, alpha"
+    law = family.with_coef({"E": 0.1, "A": 2.0, "alpha": 0.5}, name="mine")
+    assert repr(law) == "Law power_with_floor of flops (mine): E=0.1, A=2, alpha=0.5"
 
 
 def test_a_law_is_named_by_a_string():

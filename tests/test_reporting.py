@@ -252,3 +252,9 @@ def test_without_draws_no_interval_is_claimed(runs, tmp_path):
 def test_a_target_that_crosses_zero_is_scored_by_differences():
     table = pd.DataFrame({"actual": [-1.0, 1.0], "predicted": [-0.5, 1.0], "low": -2.0, "high": 2})
     assert str(HeldOut(table, 0.9)).startswith("mean |error| 0.25; 2 of 2")
+
+
+def test_a_report_is_of_one_fit(runs, tmp_path):
+    selection = sl.select(runs, ["chinchilla"], draws=0)
+    with pytest.raises(sl.DataError, match=r"one fit, got Selection\. .*selection="):
+        sl.report(selection, tmp_path)

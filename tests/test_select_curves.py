@@ -143,3 +143,50 @@ def test_bundled_constants_know_one_input_and_others():
     constants = bundled_calibration()
     assert constants.score("one input", "constant, focus inf") != 0
     assert constants.rate("one input") > constants.rate("tokens")
+
+
+class TestBoundedTargets:
+    """Curves that pass the bound of a score have no logit there."""
+
+    def scores(self, ceiling=0.97, noise=0.05):
+        rng = np.random.default_rng(5)
+        samples = np.repeat([50, 90, 160, 280], 8)
+        share = ceiling - 1.2 * samples**-0.6
+        logit = np.log(share / (1 - share)) + rng.normal(0, noise, len(samples))
+        return pd.DataFrame({"samples": samples, "accuracy": 1 / (1 + np.exp(-logit))})
+
+    def test_a_curve_that_passes_the_bound_is_left_out_and_says_why(self):
+        found = sl.select(self.scores(), target="accuracy", inputs=("samples",), draws=100)
+        assert "power" not in found.weights
+        why = found.table.set_index("law").excluded["power"]
+        assert "leaves the range of the target" in why
+
+    def test_the_interval_ahead_holds_the_truth_and_is_of_use(self):
+        found = sl.select(self.scores(), target="accuracy", inputs=("samples",), draws=100)
+        ahead = found.predict(samples=[1_000, 10_000], kind="mean")
+        truth = 0.97 - 1.2 * ahead.samples**-0.6
+        assert ((ahead.accuracy_low < truth) & (truth < ahead.accuracy_high)).all()
+        assert ahead.accuracy_low.min() > 0.7
+
+    def test_where_every_curve_passes_the_bound_they_are_kept(self):
+        found = sl.select(self.scores(), ["power"], target="accuracy", inputs=("samples",), draws=0)
+        assert found.weights == {"power": 1.0}
+
+    def test_a_slow_power_law_that_stays_inside_competes(self):
+        table = self.scores()
+        table["accuracy"] = 0.2 * (table.samples / 50) ** 0.1
+        table["accuracy"] *= np.tile([1.0, 1.001], len(table) // 2)
+        found = sl.select(table, target="accuracy", inputs=("samples",), draws=0)
+        assert "power" in found.weights
+
+    def test_an_error_rate_is_predicted_inside_its_bounds(self):
+        table = pd.DataFrame({"samples": np.repeat([50, 90, 160], 4)})
+        noise = np.random.default_rng(0).normal(0, 0.15, len(table))
+        table["error"] = np.clip(0.5 * (table.samples / 50) ** -0.1 * np.exp(noise), 0, 0.95)
+        found = sl.select(table, target="error", inputs=("samples",), draws=100)
+        assert found.predictive.residual == "log"
+        ahead = found.predict(samples=[1e-2, 1e5])
+        assert ((ahead.error_low >= 0) & (ahead.error_high <= 1)).all()
+        _, high = found.predict_interval({"samples": [1e-2, 1e5]})
+        np.testing.assert_array_equal(high, ahead.error_high)
+        assert ahead.error_high.max() == 1.0

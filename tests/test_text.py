@@ -92,3 +92,10 @@ def test_every_formula_reads_as_plain_text(name):
 )
 def test_digits_follow_the_standard_error(value, stderr, shown):
     assert rounded(value, stderr) == shown
+
+
+def test_a_value_far_below_its_error_is_not_printed_as_zero():
+    assert rounded(0.36, 1e4) == ("0.36", "10000")
+    assert rounded(494.2, 1e4) == ("494", "10000")
+    assert rounded(0.0, 1e4)[0] == "0"
+    assert rounded(-0.0021, 5.9)[0] == "-0.0"

@@ -128,8 +128,9 @@ def align(
     """Give every step the values that other columns had then; the target stays as logged.
 
     Counters (``tokens``, ``flops``, ...) are interpolated in the step between two records; all else
-    keeps its latest value. A column with a single value in a run has it throughout. Nothing is
-    dropped because two metrics were logged on different steps.
+    keeps its latest value. A column with a single value in a run has it throughout; a counter that
+    was recorded once, as a total at the end is, has it from the last value of the target on, and is
+    missing before. Nothing is dropped because two metrics were logged on different steps.
 
     Parameters
     ----------
@@ -159,6 +160,9 @@ def align(
     run = frame.pop("__run__").to_numpy()
     fixed = {*keys, order, target, EXPLICIT, "status"}
     counts: dict[str, int] = {}
+    unknown: dict[str, int] = {}
+    has_target = frame[target].notna() | frame.get(EXPLICIT, False)
+    ended = _from_last(run, has_target.to_numpy(bool))
     for name in [c for c in frame.columns if c not in fixed]:
         missing = frame[name].isna()
         if not missing.any() or missing.all():
@@ -168,7 +172,13 @@ def align(
         groups = frame[name].groupby(run)
         filled = groups.ffill()
         single = groups.transform("nunique") == 1
+        if name in PROGRESS:
+            single &= ended | (groups.transform("count") > 1)
         filled = filled.where(~(single & filled.isna()), groups.bfill())
+        if name in PROGRESS:
+            unknown[name] = int(
+                (filled.isna() & has_target & (groups.transform("count") > 0)).sum()
+            )
         frame[name] = filled
         counts[name] = int(missing.sum() - filled.isna().sum())
     total = sum(counts.values())
@@ -177,7 +187,21 @@ def align(
         ledger.add("filled", joined([n for n, k in counts.items() if k], 6), "from the records of "
                    "the run before it, counters between records interpolated", count=total,
                    examples=names)  # fmt: skip
+    if any(unknown.values()):
+        names = [f"{name} in {n}" for name, n in unknown.items() if n]
+        ledger.add("missing", joined([n for n, k in unknown.items() if k], 6), "counters before "
+                   "their first record of a run", count=sum(unknown.values()),
+                   examples=names)  # fmt: skip
     return frame.reset_index(drop=True)
+
+
+def _from_last(run: NDArray[Any], known: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Rows from the last known value of their run on; all rows where none is known."""
+    out = np.ones(len(run), dtype=bool)
+    for start, end in itertools.pairwise(np.flatnonzero(np.diff(run, prepend=-1, append=-1))):
+        places = np.flatnonzero(known[start:end])
+        out[start : start + (places[-1] if len(places) else 0)] = False
+    return out
 
 
 def _interpolated(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from scaling_laws.data.aliases import ALIASES
 from scaling_laws.data.frozen import Frozen
 from scaling_laws.data.read_report import ReadReport, report_of
 from scaling_laws.data.statuses import FINISHED, NO_STATUS, UNFINISHED, status_word
@@ -375,7 +376,8 @@ def _check_columns(
         if name == "tokens" and "flops" in have:
             hint += " With flops, add tokens = flops / (6 * params)."
         if name == target and not hint:
-            found = [c for c in have if c in TARGET_NAMES]
+            near = [c for c in TARGET_NAMES if c in have and str(column) in ALIASES.get(c, ())]
+            found = near or [c for c in have if c in TARGET_NAMES]
             hint = f" Perhaps target='{found[0]}'?" if found else ""
         raise DataError(
             f"law '{family.name}' needs columns {(*family.inputs, target)}; '{column}' is missing. "

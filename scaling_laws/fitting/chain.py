@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -10,7 +11,7 @@ import numpy as np
 
 from scaling_laws.errors import DataError, Note
 from scaling_laws.fitting.predicting import Predicts
-from scaling_laws.fitting.result import Fit
+from scaling_laws.fitting.result import FORMAT_VERSION, Fit, fit_from_dict, write_json
 from scaling_laws.fitting.selection import Selection
 from scaling_laws.inference.chaining import (
     ChainedPredictive,
@@ -23,11 +24,15 @@ from scaling_laws.laws.family import Law
 from scaling_laws.solving.objective import Array
 
 
+class NotOfChainError(DataError, AttributeError):
+    """A chain was asked for what belongs to one of its steps."""
+
+
 @dataclass(frozen=True, eq=False)
 class Chain(Predicts):
     """A law of the loss, then a link from loss to score. Frozen; made by `scaling_laws.chain`.
 
-    Predicts and plans as a `Fit` does. To keep one, save its two fits and chain them again.
+    Predicts, plans and is saved as a `Fit` is. Rows, residuals and options belong to its steps.
 
     Parameters
     ----------
@@ -80,14 +85,50 @@ class Chain(Predicts):
         assert isinstance(self.predictive, ChainedPredictive)
         return with_first(self.predictive, self.loss.predictive_for(inputs))
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return a JSON-ready mapping of both steps with their rows, the content of a file."""
+        from scaling_laws import __version__
+
+        return {
+            "format": FORMAT_VERSION,
+            "kind": "Chain",
+            "version": __version__,
+            "loss": _step_to_dict(self.loss),
+            "link": _step_to_dict(self.link),
+            "questions": self.questions,
+        }
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write both steps to a JSON file, atomically; `scaling_laws.load` chains them again.
+
+        Parameters
+        ----------
+        path : path
+
+        Examples
+        --------
+        >>> import os, tempfile, scaling_laws as sl
+        >>> runs = sl.load_dataset("tiny_lm")
+        >>> runs["error"] = 0.8 - 0.9 * 2.718 ** (-0.8 * runs["loss"])
+        >>> loss = sl.fit(runs, "chinchilla", draws=20)
+        >>> link = sl.fit(runs, "loss_to_error", inputs=("loss",), target="error", draws=20)
+        >>> chain = sl.chain(loss, link)
+        >>> path = os.path.join(tempfile.mkdtemp(), "chain.json")
+        >>> chain.save(path)
+        >>> sl.load(path).coef == chain.coef
+        True
+        """
+        write_json(path, self.to_dict())
+
     def __getattr__(self, name: str) -> Any:
         """Say where to look: rows, residuals and options belong to one of the steps."""
         hint = (
-            f" Its steps do: chain.loss.{name}, chain.link.{name}."
+            f" Its steps do: chain.loss.{name}, chain.link.{name}. What needs a Fit takes one of "
+            "them: chain.loss or chain.link."
             if hasattr(Fit, name) or (name in Fit.__dataclass_fields__)
             else ""
         )
-        raise AttributeError(f"a Chain has no '{name}'.{hint}")
+        raise NotOfChainError(f"a Chain has no '{name}'.{hint}")
 
     def __str__(self) -> str:
         on = "" if self.questions is None else f" on {self.questions:,} questions"
@@ -100,6 +141,32 @@ class Chain(Predicts):
 
     def __repr__(self) -> str:
         return str(self)
+
+
+def steps_hint(source: Any) -> str:
+    """What to pass where a fit is needed and a chain was given; empty for anything else.
+
+    Examples
+    --------
+    >>> steps_hint("no chain")
+    ''
+    """
+    return " A Chain is two fits: pass chain.loss or chain.link." * isinstance(source, Chain)
+
+
+def chain_from_dict(data: Mapping[str, Any]) -> Chain:
+    """Restore a chain from `Chain.to_dict`."""
+    from scaling_laws.fitting.saved_selections import selection_from_dict
+
+    selected = data["loss"]["kind"] == "Selection"
+    loss = (selection_from_dict if selected else fit_from_dict)(data["loss"])
+    return chain(loss, fit_from_dict(data["link"]), questions=data["questions"])
+
+
+def _step_to_dict(step: Fit | Selection) -> dict[str, Any]:
+    from scaling_laws.fitting.saved_selections import selection_to_dict
+
+    return step.to_dict(rows=True) if isinstance(step, Fit) else selection_to_dict(step)
 
 
 def chain(loss: Fit | Selection, link: Fit, *, questions: int | None = None) -> Chain:

@@ -195,7 +195,7 @@ def _fit_of_group(
         digest=runs.digest(),
         starts=point.starts,
         starts_agreeing=point.starts_agreeing,
-        notes=notes + tuple(bound_notes(held)) + _apart_notes(joint, g),
+        notes=notes + tuple(bound_notes(held, family)) + _apart_notes(joint, g),
         read_report=runs.read_report,
     )
     return replace(made, notes=made.notes + identification_notes(made))

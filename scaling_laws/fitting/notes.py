@@ -51,7 +51,7 @@ def solution_notes(
 ) -> tuple[Note, ...]:
     """Notes on convergence, bounds, conditioning, levels and refits."""
     return (
-        *bound_notes(at_bound),
+        *bound_notes(at_bound, family),
         *search_notes(solution),
         *conditioning_notes(family, solution),
         *misfit_notes(runs, solution),
@@ -60,14 +60,20 @@ def solution_notes(
     )
 
 
-def bound_notes(at_bound: Sequence[str]) -> list[Note]:
-    """Coefficients that ended on a bound."""
+def bound_notes(at_bound: Sequence[str], family: LawFamily) -> list[Note]:
+    """Coefficients that ended on a bound; an amplitude does where the trend is the other way."""
+    amplitudes = {c.name for c in family.coefficients if c.role == "amplitude"}
+    other, this = ("fall", "grow") if family.increasing else ("grow", "fall")
+    hint = (
+        f". Or the target {other}s where this law can only {this}: name a score as one that is "
+        "known, such as columns={'accuracy': ...}; a cost fits 'power' or 'log_linear'"
+    )
     return [
         Note(
             "coefficient_at_bound",
             "warning",
             f"'{name}' is at its bound: it has no standard error and its interval is one-sided. "
-            "Extend the range of the runs, or fix it",
+            f"Extend the range of the runs, or fix it{hint if name in amplitudes else ''}",
             {"coefficient": name},
         )
         for name in at_bound

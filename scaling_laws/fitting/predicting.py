@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from scaling_laws.errors import DataError, Note
 from scaling_laws.inference.interval import PARTS, Kind, Predictive, check_level, parts_of
 from scaling_laws.laws.family import Law, check_inputs
-from scaling_laws.quantities import training_flops
+from scaling_laws.quantities import quantity, training_flops
 from scaling_laws.solving.objective import Array
 
 if TYPE_CHECKING:
@@ -97,9 +97,10 @@ class Predicts:
 
         arrays = self._arrays(data, inputs)
         predictive = self.predictive_for(arrays)
-        low, high = predictive.interval(arrays, check_level(level), parts_of(kind, parts))
+        ends = predictive.interval(arrays, check_level(level), parts_of(kind, parts))
+        low, high = map(self._possible, ends)
         columns = dict(zip(self.inputs, arrays, strict=True))
-        columns[self.target] = predictive.mean(arrays)
+        columns[self.target] = self._possible(predictive.mean(arrays))
         columns[f"{self.target}_low"], columns[f"{self.target}_high"] = low, high
         columns["extrapolation"] = self.extrapolation(arrays)
         return pd.DataFrame(columns, index=data.index if isinstance(data, pd.DataFrame) else None)
@@ -153,7 +154,8 @@ class Predicts:
         """Ends of the interval of `predict` as two arrays, without pandas."""
         arrays = [np.atleast_1d(a) for a in check_inputs(self.law.family, inputs)]
         predictive = self.predictive_for(arrays)
-        return predictive.interval(arrays, check_level(level), parts_of(kind, None))
+        low, high = predictive.interval(arrays, check_level(level), parts_of(kind, None))
+        return self._possible(low), self._possible(high)
 
     def predictive_for(self, inputs: Sequence[Array]) -> Predictive:  # noqa: ARG002
         """Draws that answer a request at these inputs."""
@@ -174,6 +176,11 @@ class Predicts:
                 over = np.maximum(value - high, low - value) / max(high - low, 1e-300)
             beyond = np.maximum(beyond, over - 1e-12)
         return np.where(beyond > 1e-9, beyond, 0.0)
+
+    def _possible(self, values: Array) -> Array:
+        """Keep values of a bounded target, such as an error rate, inside its bounds."""
+        bounds = quantity(self.target).bounds
+        return values if bounds is None else np.clip(values, *bounds)
 
     def _arrays(
         self, data: pd.DataFrame | Mapping[str, ArrayLike] | None, inputs: Mapping[str, ArrayLike]

@@ -28,13 +28,14 @@ from scaling_laws.solving.objective import Array, Huber
 if TYPE_CHECKING:
     import pandas as pd
 
+    from scaling_laws.fitting.chain import Chain
     from scaling_laws.fitting.fitter import Fitter
     from scaling_laws.fitting.groups import GroupedFit
     from scaling_laws.fitting.selected_groups import GroupedSelection
     from scaling_laws.fitting.selection import Selection
 
 FORMAT_VERSION = 2
-_KINDS = ("Fit", "GroupedFit", "Selection", "GroupedSelection")
+_KINDS = ("Fit", "GroupedFit", "Selection", "GroupedSelection", "Chain")
 _ROWS_KEPT = 100_000
 
 
@@ -337,8 +338,8 @@ def write_json(path: str | os.PathLike[str], content: Mapping[str, Any]) -> None
 
 def load(
     path: str | os.PathLike[str],
-) -> Fit | GroupedFit | Selection | GroupedSelection:
-    """Read what the ``save`` of a fit, a selection, or one of groups wrote.
+) -> Fit | GroupedFit | Selection | GroupedSelection | Chain:
+    """Read what the ``save`` of a fit, a selection, one of groups, or a chain wrote.
 
     Parameters
     ----------
@@ -346,7 +347,7 @@ def load(
 
     Returns
     -------
-    Fit, GroupedFit, Selection or GroupedSelection
+    Fit, GroupedFit, Selection, GroupedSelection or Chain
         What was saved.
 
     Raises
@@ -371,7 +372,7 @@ def load(
     try:
         data = json.loads(file.read_text(encoding="utf-8"), parse_constant=_refuse)
     except FileNotFoundError:
-        raise DataError(f"there is no file {file.name} in {file.parent}.") from None
+        raise DataError(f"there is no file '{file}'. Check the path.") from None
     except (OSError, ValueError):
         raise DataError(not_a_fit) from None
     if not isinstance(data, dict) or data.get("kind") not in _KINDS:
@@ -389,9 +390,11 @@ def load(
         raise DataError(f"{file.name} is damaged ({type(error).__name__}: {error}).") from None
 
 
-def _restored(data: Mapping[str, Any]) -> Fit | GroupedFit | Selection | GroupedSelection:
-    from scaling_laws.fitting import groups, saved_selections
+def _restored(data: Mapping[str, Any]) -> Fit | GroupedFit | Selection | GroupedSelection | Chain:
+    from scaling_laws.fitting import chain, groups, saved_selections
 
+    if data["kind"] == "Chain":
+        return chain.chain_from_dict(data)
     if data["kind"] == "GroupedFit":
         return groups.grouped_from_dict(data)
     if data["kind"] == "Selection":

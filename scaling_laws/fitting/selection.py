@@ -25,7 +25,7 @@ from scaling_laws.inference.backtest import log_distance
 from scaling_laws.inference.calibration import Calibration, bundled_calibration
 from scaling_laws.inference.combining import combined_predictive
 from scaling_laws.inference.interval import Predictive
-from scaling_laws.inference.trials import NO_LAW, Trial, make_cuts, run_trial
+from scaling_laws.inference.trials import NO_LAW, Cuts, Trial, make_cuts, run_trial
 from scaling_laws.inference.weighing import Evidence, Weighed, weigh
 from scaling_laws.laws.family import Law, LawFamily, name_tuple
 from scaling_laws.laws.registry import get_law, list_laws
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
 _LARGEST_FOCUS = 50.0  # leaves next to nothing but the largest scale
 _ROWS_A_COEFFICIENT = 4  # fewer, and forms of many coefficients that fit anything do not compete
+_REACH = 100.0  # times the largest run: as far as predictions are asked for
 
 
 @dataclass(frozen=True)
@@ -484,7 +485,26 @@ def try_all(
     if not trials:
         reasons = "; ".join(f"{e['law']}: {e['excluded']}" for e in excluded)
         raise FitError(f"none of {len(families)} laws can be fitted. {reasons}")
-    return trials, excluded
+    return _within_bounds(trials, excluded, cuts)
+
+
+def _within_bounds(
+    trials: list[Trial], excluded: list[dict[str, Any]], cuts: Cuts
+) -> tuple[list[Trial], list[dict[str, Any]]]:
+    """Leave out curves that soon pass a bound of the target, unless all of them do.
+
+    At the bound the logit of such a curve is infinite, so it would outvote every other law.
+    """
+    kept = [t for t in trials if not t.leaves_bounds(cuts, _REACH)]
+    if not kept or len(kept) == len(trials):
+        return trials, excluded
+    why = f"its curve leaves the range of the target within {_REACH:g} times beyond the runs"
+    lost = [
+        {"law": t.family.name, "typical": t.leaning, "excluded": why}
+        for t in trials
+        if not any(t is k for k in kept)
+    ]
+    return kept, [*excluded, *lost]
 
 
 def scale_of(named: Mapping[str, Array]) -> Array:

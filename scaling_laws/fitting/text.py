@@ -50,6 +50,8 @@ def rounded(value: float, stderr: float) -> tuple[str, str]:
     ('2100', '1200')
     >>> rounded(1.5, float("nan"))
     ('1.5', '-')
+    >>> rounded(0.36, 10000.0)
+    ('0.36', '10000')
     """
     if not np.isfinite(stderr) or stderr <= 0:
         return f"{value:.5g}", "-" if not np.isfinite(stderr) else "fixed"
@@ -59,8 +61,13 @@ def rounded(value: float, stderr: float) -> tuple[str, str]:
         return f"{value:.{_MOST_DIGITS}g}", f"{stderr:.1e}"
     if exponent >= -5 and size < 7:
         places = 1 - exponent
+        lost = places <= 0 and value != 0 and round(value, places) == 0  # no 0 for 0.4 +- 900
         return (
-            f"{round(value, places):.{max(places, 0)}f}",
+            f"{value:#.2g}"
+            if lost and abs(value) < 1
+            else f"{value:.0f}"
+            if lost
+            else f"{round(value, places):.{max(places, 0)}f}",
             f"{round(stderr, places):.{max(places, 0)}f}",
         )
     return f"{value:.{size - exponent + 1}e}", f"{stderr:.1e}"

@@ -27,6 +27,7 @@ NO_LAW = "constant"  # as a candidate: the value at the largest scale
 _STARTS = 4
 _LEAST_SIGMA = 1e-4  # on the residual scale; typical coefficients never weigh less than this
 _SAME = 1e-9
+_LOOKS = 9  # places along a curve
 _STEP = 1e-6  # of a coefficient, for derivatives
 
 
@@ -170,6 +171,23 @@ class Trial:
         """Coefficient variance of all rows' predictions below each cut ``(c, f, n)``."""
         flat = prediction_variance(self.problem, self.problem, *self._flat())
         return flat.reshape(self.cut_weights.shape)
+
+    def leaves_bounds(self, cuts: Cuts, reach: float) -> bool:
+        """Whether any focus' curve passes a bound of a bounded target before ``reach`` times the
+        largest run along the cuts; inputs that are not cut along grow in proportion.
+        """
+        if self.problem.residual != "logit":
+            return False
+        largest = int(np.argmax(cuts.axis))
+        runs = [v[largest] / s for v, s in zip(self.problem.x, self.prepared.factors, strict=True)]
+        along = [cuts.along in (n, "flops") for n in self.family.inputs]
+        steps = np.geomspace(1.0, reach, _LOOKS) ** (1.0 / max(sum(along), 1))
+        at = [v * steps if grows else v for v, grows in zip(runs, along, strict=True)]
+        coef = self.prepared.raw(self.free)
+        with np.errstate(all="ignore"):
+            value = self.family.evaluate(at, [c[:, None] for c in coef.T])
+        low, high = self.problem.bounds
+        return bool(np.any((value < low) | (value > high)))
 
     def variance_at(self, x: Sequence[Array]) -> Array:
         """Coefficient variance of the prediction at raw inputs ``(f, m)``."""

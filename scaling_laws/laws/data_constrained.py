@@ -125,7 +125,7 @@ def _repeated_data_overfit(
     log_n, log_d = np.log(N), np.log(D)
     repeats = D / U - 1.0
     repeated = repeats > 0
-    rise = np.exp(np.log(C) + c * np.log(np.where(repeated, repeats, 1.0)) + d * log_n)
+    rise = C * np.exp(c * np.log(np.where(repeated, repeats, 1.0)) + d * log_n)
     lost = np.log1p(np.where(repeated, rise, 0.0))
     return E + A * np.exp(-alpha * log_n) + B * np.exp(beta * (lost - log_d))
 

@@ -203,6 +203,10 @@ class LawFamily:
     candidate: bool = False
     typical: Mapping[str, tuple[float, float]] = field(default_factory=dict, hash=False)
 
+    def __repr__(self) -> str:
+        coefficients = ", ".join(self.coefficient_names)
+        return f"LawFamily {self.name} of {', '.join(self.inputs)}: {coefficients}"
+
     def __post_init__(self) -> None:
         object.__setattr__(self, "inputs", tuple(self.inputs))
         if not self.inputs:
@@ -288,9 +292,10 @@ class LawFamily:
         if self.build is None and len(names) != len(self.inputs):
             raise LawError(
                 f"law '{self.name}' takes {len(self.inputs)} inputs {self.inputs}, got "
-                f"{len(names)}: {names}. Laws over any inputs: additive_power, linear, log_linear, "
-                "log_linear_with_floor, product, product_with_floor, semi_log, translog; of "
-                "proportions: mixture_additive, mixture_exponential, mixture_inverse."
+                f"{len(names)}: {names}. Name as many with inputs=. Laws over any inputs: "
+                "additive_power, linear, log_linear, log_linear_with_floor, product, "
+                "product_with_floor, semi_log, translog; of proportions: mixture_additive, "
+                "mixture_exponential, mixture_inverse."
             )
         mirrored = self.increasing if increasing is None else increasing
         mirrored = mirrored and self.floor_index is not None
@@ -442,6 +447,11 @@ class Law:
         i = self.family.floor_index
         return None if i is None else self.values[i]
 
+    def __repr__(self) -> str:
+        numbers = ", ".join(f"{name}={value:.6g}" for name, value in self.coef.items())
+        title = f" ({self.name})" if self.name else ""
+        return f"Law {self.family.name} of {', '.join(self.inputs)}{title}: {numbers}"
+
     def __call__(self, **inputs: ArrayLike) -> Any:
         """Predict the target.
 
@@ -523,6 +533,7 @@ def check_inputs(family: LawFamily, inputs: Mapping[str, ArrayLike]) -> list[Arr
     unknown = [n for n in inputs if n not in family.inputs]
     if missing or unknown:
         said = f"missing {missing}" if missing else f"unknown {unknown}"
+        said += f", got {list(inputs)}" if missing and unknown else ""
         near = suggest(unknown[0], family.inputs) if unknown else ""
         raise DataError(
             f"law '{family.name}' needs inputs {family.inputs}: {said}.{near} Pass one keyword "

@@ -53,6 +53,10 @@ class Parametrization:
     to_law: Callable[[Coefs], Mapping[str, Any]]
     from_law: Callable[[Coefs], Mapping[str, Any]]
 
+    def __reduce__(self) -> Any:
+        """Pickle and copy by name, as the maps are lambdas."""
+        return parametrization, (self.name,)
+
     def with_coef(self, coef: Coefs, inputs: Sequence[str] | None = None) -> Law:
         """Return the law whose curve has these coefficients of the paper.
 

@@ -137,9 +137,11 @@ def _find(name: str) -> LawFamily:
         _load_entry_points()
     canonical = _aliases.get(name, name)
     if canonical not in _families:
-        known = [*_families, *_aliases]
+        hint = suggest(name, [*_families, *_aliases])
+        known = "list_laws() names all." if hint else f"Registered: {', '.join(list_laws())}."
         raise LawError(
-            f"unknown law '{name}'.{suggest(name, known)} Registered: {', '.join(list_laws())}."
+            f"unknown law '{name}'.{hint} {known} One of your own has to be registered first: "
+            "scaling_laws.register(family)."
         )
     return _families[canonical]
 

@@ -89,11 +89,16 @@ class Verification:
     def __str__(self) -> str:
         finished = int(np.isfinite(self.table[self.target].to_numpy(dtype=float)).sum())
         verdict = "inside" if self.inside else "OUTSIDE"
+        measured = (
+            f"measured {self.result:.5g} in {finished} of {len(self.table)} runs: {verdict}, "
+            f"z {self.z:+.2f}, quantile {self.quantile:.3f}"
+            if finished
+            else f"nothing measured in {len(self.table)} runs"
+        )
         lines = [
             f"Verification of {self.target}: predicted {self.predicted:.5g}, "
             f"{self.level:.0%} interval {self.low:.5g} to {self.high:.5g}",
-            f"measured {self.result:.5g} in {finished} of {len(self.table)} runs: {verdict}, "
-            f"z {self.z:+.2f}, quantile {self.quantile:.3f}",
+            measured,
         ]
         return "\n".join([*lines, *note_lines(self.notes)])
 
@@ -179,7 +184,8 @@ def verify(
     shown = [*config[0], target, "inside", "z", "status", "failure", "seconds"]
     z = _deviation(result, best, low, high, level, target)
     inside = bool(low <= result <= high)
-    notes = _verification_notes(plan, result, inside, z, len(value) - len(finished), len(value))
+    failures = [_reason(row) for row in told[~np.isfinite(value)].to_dict("records")]
+    notes = _verification_notes(plan, result, inside, z, failures, len(value))
     return Verification(
         target, best, low, high, level, result, inside, z, _normal_share(z),
         told[shown], notes,
@@ -264,12 +270,22 @@ def _normal_share(z: float) -> float:
     return 0.5 * math.erfc(-z / math.sqrt(2)) if not math.isnan(z) else math.nan
 
 
+def _reason(row: Mapping[str, Any]) -> str:
+    """Why a run gave no result: the last line of its failure, or its status."""
+    failure = row.get("failure")
+    lines = failure.strip().splitlines() if isinstance(failure, str) else []
+    return lines[-1] if lines else str(row.get("status", "not finite"))
+
+
 def _verification_notes(
-    plan: Plan, result: float, inside: bool, z: float, failed: int, runs: int
+    plan: Plan, result: float, inside: bool, z: float, failures: list[str], runs: int
 ) -> tuple[Note, ...]:
     notes = []
-    if failed:
-        message = f"{failed} of {runs} runs gave no result: see the table's failure column"
+    if failed := len(failures):
+        message = (
+            f"{failed} of {runs} runs gave no result, the first for {failures[0]!r}: see the "
+            "table's failure column"
+        )
         severity: Any = "warning" if failed == runs else "info"
         notes.append(Note("verification_failed_runs", severity, message, {"failed": failed}))
     if not inside and math.isfinite(result):

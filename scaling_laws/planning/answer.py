@@ -10,7 +10,14 @@ import numpy as np
 
 from scaling_laws.errors import Note
 from scaling_laws.planning.anchor import Anchor
-from scaling_laws.planning.checks import Asked, boundary_note, data_notes, passed_note, reach_notes
+from scaling_laws.planning.checks import (
+    Asked,
+    boundary_note,
+    data_notes,
+    interval_note,
+    passed_note,
+    reach_notes,
+)
 from scaling_laws.planning.costs.cost import Cost
 from scaling_laws.planning.optimum import LARGEST, Array, Mask, NumericSurface
 from scaling_laws.planning.plan import Plan
@@ -82,6 +89,12 @@ class Answerer:
             notes += anchor.notes(law_u, u)
         best = self._recommend(ask, first, u, v, feasible)
         low, high, share = self._spread(ask, solve, first, best, feasible)
+        if optimal and low and isinstance(surface, NumericSurface):
+            names = (first, PAIR[1 - PAIR.index(first)])
+            floors = {
+                n: (float(np.exp(x)), np.inf) for n, x in zip(names, surface.lows, strict=True)
+            }
+            notes += interval_note(low, high, floors)
         if moved.any():
             low, high = _including(low, high, best, ("params", "tokens", "tokens_per_param"))
         near: dict[str, Any] = {}
@@ -108,7 +121,11 @@ class Answerer:
         return self._single(ask, x, (x, x))
 
     def needed(self, ask: Asked) -> Plan:
-        """Answer with the input at which a law of one input meets the target."""
+        """Answer with the input at which a law of one input meets the target.
+
+        A draw that is all but flat may meet it anywhere: none counts as needing less than the
+        smallest measured run, which did not, unless the point does.
+        """
         source = self.source
         name, wanted = source.law.inputs[0], ask.rows[source.target]
         curve = source.curve(name, draws=False)
@@ -118,8 +135,12 @@ class Answerer:
         if source.draws is not None:
             many = source.curve(name, draws=True)
             size = max(1, _CHUNK // len(source.draws))
-            pieces = [many.needed(wanted[i : i + size]) for i in range(0, ask.size, size)]
-            low, high = zip(*(_quantiles(piece, self.level) for piece in pieces), strict=True)
+            least = np.fmin(np.log(source.ranges.get(name, (0.0,))[0] or 1e-300), log_x)
+            pieces = [
+                np.maximum(many.needed(wanted[i : i + size]), least[i : i + size])
+                for i in range(0, ask.size, size)
+            ]
+            low, high = zip(*(central_interval(piece, self.level) for piece in pieces), strict=True)
             interval = np.exp(np.concatenate(low)), np.exp(np.concatenate(high))
             share = np.concatenate([np.isfinite(piece).mean(axis=0) for piece in pieces])
         limit = self._limit(ask, (name,))
@@ -191,7 +212,7 @@ class Answerer:
                     "tokens_per_param": d - n,
                 }
             for name in solved:
-                ends[name].append(_quantiles(logs[name], self.level))
+                ends[name].append(central_interval(logs[name], self.level))
         out = []
         for i, target_end in enumerate(self._target_interval(best, feasible)):
             found = {n: np.exp(np.concatenate([e[i] for e in ends[n]])) for n in solved}
@@ -325,7 +346,7 @@ def _shaped(ask: Asked, value: Any) -> Any:
     return ask.out(value) if isinstance(value, np.ndarray) else value
 
 
-def _quantiles(values: Array, level: float) -> tuple[Array, Array]:
+def central_interval(values: Array, level: float) -> tuple[Array, Array]:
     """Ends of the central interval down the draws; NaN is left out, infinity is kept."""
     ordered = np.sort(values, axis=0)
     counts = np.sum(~np.isnan(ordered), axis=0)

@@ -15,6 +15,7 @@ from scaling_laws.quantities import quantity
 
 _RATE = 1e3
 _SLACK = 1e-9
+_AT_END = 1e-6
 
 
 @dataclass(frozen=True)
@@ -102,13 +103,14 @@ def _numbers(question: str, name: str, values: Any, *, positive: bool) -> Array:
     return array
 
 
-def check_options(level: Any, tolerance: Any) -> None:
-    """Check a planner's interval mass and its tolerance.
+def check_options(level: Any, tolerance: Any, anchor: Any = True) -> None:
+    """Check a planner's interval mass, its tolerance, and whether it is anchored.
 
     Raises
     ------
     PlanError
-        ``level`` is outside (0, 1), or ``tolerance`` is not a positive number.
+        ``level`` is outside (0, 1), ``tolerance`` is not a positive number, or ``anchor`` is
+        neither True nor False.
     """
     if not is_number(level) or not 0 < level < 1:
         percent = is_number(level) and 1 < level < 100
@@ -119,6 +121,8 @@ def check_options(level: Any, tolerance: Any) -> None:
             f"Planner: tolerance must be a positive fraction of extra compute, got {tolerance!r}. "
             "0.02 means 2 %."
         )
+    if not isinstance(anchor, bool):
+        raise PlanError(f"Planner: anchor must be True or False, got {anchor!r}.")
 
 
 def check_budget(question: str, flops: Array, smallest: float | None) -> None:
@@ -215,6 +219,42 @@ def boundary_note(inside: Mask, law: str) -> list[Note]:
     ]
 
 
+def interval_note(
+    low: Mapping[str, Any], high: Mapping[str, Any], searched: Mapping[str, tuple[float, float]]
+) -> list[Note]:
+    """Note on intervals that end where the search ends: their draws know no optimum inside.
+
+    Parameters
+    ----------
+    low, high : mapping of str to float or ndarray of shape (n,)
+        Ends of the intervals.
+    searched : mapping of str to (float, float)
+        Positive ends of the search; infinite where there is none.
+    """
+    ends: dict[str, float] = {}
+    rows = 0
+    for name, (least, most) in searched.items():
+        down = np.atleast_1d(low[name]) <= least * (1 + _AT_END)
+        up = np.atleast_1d(high[name]) >= most * (1 - _AT_END)
+        up &= np.isfinite(most) & np.isfinite(np.atleast_1d(high[name]))
+        if down.any() or up.any():
+            ends[name] = least if down.any() else most
+            rows = max(rows, int((down | up).sum()))
+    if not ends:
+        return []
+    said = ", ".join(f"{n} ends at {v:.3g}" for n, v in ends.items())
+    return [
+        Note(
+            "interval_on_edge",
+            "info",
+            f"the interval of {said}, where the search ends: some draws know no optimum "
+            "inside, so read that end as unknown. Add runs that tell the values apart, or say with "
+            "ranges= what is possible",
+            {"ends": ends, "rows": rows},
+        )
+    ]
+
+
 def reach_notes(
     target: str,
     wanted: Array,
@@ -259,15 +299,23 @@ def reach_notes(
         if not beyond:
             code = "target_out_of_reach"
             where = "takes more than 1e60 of an input or of compute"
-        message = f"{target} {value:.6g} {where}: no plan reaches it.{share_text} Ask for less."
+        bounds = quantity(target).bounds
+        percent = bounds == (0.0, 1.0) and 1 < value <= 100
+        remedy = f"Did you mean {value / 100:.6g}?" if percent else "Ask for less."
+        message = f"{target} {value:.6g} {where}: no plan reaches it.{share_text} {remedy}"
         notes.append(Note(code, "warning", message, details))
     elif share is not None and share.min() < 1:
         message = (
-            f"{target} is close to the limit of the law: only {share.min():.0%} of the draws reach "
-            "it; the others count as infinite in the interval."
+            f"{target} is close to the limit of the law: only {_percent(share.min())} of the draws "
+            "reach it; the others count as infinite in the interval."
         )
         notes.append(Note("target_near_limit", "warning", message, details))
     return notes
+
+
+def _percent(share: float) -> str:
+    """A share below one in percent, never rounded up to all."""
+    return f"{share:.0%}" if share < 0.995 else f"{np.floor(1e3 * share) / 10:g}%"
 
 
 def passed_note(target: str, wanted: Array, value: Array) -> list[Note]:

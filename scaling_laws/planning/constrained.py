@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from scaling_laws.errors import Note, PlanError, suggest
-from scaling_laws.planning.amounts import Array, is_number, one
-from scaling_laws.planning.anchor import get_anchor
+from scaling_laws.planning.amounts import is_number, one
+from scaling_laws.planning.anchor import Anchor
+from scaling_laws.planning.answer import central_interval
 from scaling_laws.planning.checks import (
     Asked,
     asked,
     check_budget,
     data_notes,
+    interval_note,
     passed_note,
     reach_notes,
 )
@@ -26,7 +28,7 @@ from scaling_laws.planning.plan import Plan
 from scaling_laws.planning.sizes import Sizes, get_sizes, solve_sizes
 from scaling_laws.planning.solving import Solution, Task
 from scaling_laws.planning.source import PAIR, Source
-from scaling_laws.planning.space import Space, get_space
+from scaling_laws.planning.space import SCALES, Space, get_space
 
 _RELAXED = 1.01
 _SEEN = 1e-9
@@ -35,7 +37,10 @@ _PROFILE = 801
 
 @dataclass(frozen=True)
 class Options:
-    """Options of a planner, checked; parameters as `Planner`."""
+    """Options of a planner, checked; parameters as `Planner`.
+
+    ``get_anchor`` returns the measured optimum that plans start from, where there is one.
+    """
 
     source: Source
     cost: AnyCost
@@ -47,7 +52,7 @@ class Options:
     step_tokens: float | None
     spend: str
     confidence: float | None
-    anchor: bool
+    get_anchor: Callable[[], Anchor | None]
     level: float
     tolerance: float
 
@@ -70,8 +75,6 @@ def check_options_of_plans(options: Options) -> None:
         )
     if not isinstance(options.spend, str):
         raise PlanError(f"Planner: spend must be a name, got {options.spend!r}.")
-    if not isinstance(options.anchor, bool):
-        raise PlanError(f"Planner: anchor must be True or False, got {options.anchor!r}.")
     if options.step_tokens is not None:
         one("Planner", "step_tokens", options.step_tokens, unit="tokens")
     confidence = options.confidence
@@ -139,12 +142,12 @@ def posed(
         As `answer`.
     """
     source = options.source
-    if target is None and not options.limits and not set(given) & set(BUDGETS):
-        raise PlanError(f"{question}: give a budget, or a planner with limits=.")
     real = {} if target is None else {source.target: target}
     ask = asked(question, given, real) if given or real else Asked(question, {}, True)
     measures = Measures(options.cost, options.hardware)
     space = get_space(source, options.fixed, options.ranges, options.cost.inputs)
+    if target is None and not options.limits and not set(given) & set(BUDGETS):
+        _check_ends(question, options, space)
     held = [n for n in given if n not in BUDGETS]
     for name in held:
         if name in options.fixed:
@@ -171,6 +174,23 @@ def posed(
             Task(source, measures, where, (*bounds, *own), aim, wanted, options.confidence)
         )
     return ask, Answers(options, measures, space, get_sizes(options.sizes)), tasks
+
+
+def _check_ends(question: str, options: Options, space: Space) -> None:
+    """Refuse a question without budget or limits, unless what is free has ends of its own."""
+    if not options.fixed and not options.ranges:
+        raise PlanError(f"{question}: give a budget, or a planner with limits= or fixed=.")
+    endless = [n for n in space.free if n in SCALES and n not in options.ranges]
+    if endless:
+        raise PlanError(
+            f"{question}: nothing bounds {', '.join(endless)}. Give a budget, or a planner with "
+            f"limits={{'{endless[0]}': ...}}, or hold it with fixed=."
+        )
+    if not space.free:
+        raise PlanError(
+            f"{question}: fixed= holds every input of '{options.source.label}', so nothing is left "
+            "to choose. Call the law or predict, or leave one out of fixed=."
+        )
 
 
 def _spend(options: Options, measures: Measures, space: Space) -> str:
@@ -213,7 +233,8 @@ class Answers:
         law = self._stepped(task, self.solved(task, draws=False))
         drawn = None
         if self.source.draws is not None:
-            drawn = self.solved(replace(task, confidence=None), draws=True, near=law)
+            sure = task if task.confidence is None else replace(task, confidence=None, steady=None)
+            drawn = self.solved(sure, draws=True, near=law)
         limit, share, notes = self._reach(task, law, drawn)
         plan = Plan(
             question=question,
@@ -244,7 +265,11 @@ class Answers:
         if moved and near:
             near |= {n: tuple(e * f for e in near[n]) for n, f in _shifts(near, factor)}
         ranges = {n: r for n, r in self.source.ranges.items() if n in best}
-        notes = [*plan.notes, *moved, *self._edge_notes(task, best)]
+        edge = task.space.on_edge(best) if self.sizes is None else []
+        notes = [*plan.notes, *moved, *_edge_notes(edge)]
+        if drawn is not None and self.sizes is None:
+            inside = [n for n in task.space.logs if n in task.space.free and n not in edge]
+            notes += interval_note(low, high, {n: task.space.free[n] for n in inside})
         notes += data_notes({n: np.array([v]) for n, v in best.items()}, ranges)
         if task.wanted is not None and self.options.confidence is None:
             reached = np.array([best[self.source.target]])
@@ -290,9 +315,7 @@ class Answers:
         if not isinstance(cost, Cost) or task.wanted is not None or self.sizes is not None:
             return law, []
         free = task.space.searched == ("params",) and self.options.confidence is None
-        if not (free and self.options.anchor and set(prices) <= set(BUDGETS)):
-            return law, []
-        anchor = get_anchor(self.source, cost.kappa)
+        anchor = self.options.get_anchor() if free and set(prices) <= set(BUDGETS) else None
         if anchor is None:
             return law, []
         log_n, log_d = (np.log(law.values[n][:1]) for n in PAIR)
@@ -365,11 +388,9 @@ class Answers:
             )
         ends: list[dict[str, Any]] = [{}, {}]
         for name, values in arrays.items():
-            reached = np.where(drawn.feasible, values, np.inf)
-            quantiles = (0.5 - self.options.level / 2, 0.5 + self.options.level / 2)
-            same = name in task.space.held
-            for end, q, method in zip(ends, quantiles, ("lower", "higher"), strict=True):
-                end[name] = best[name] if same else _quantile(reached, q, method)
+            reached = np.where(drawn.feasible, values, np.inf)[:, None]
+            for end, value in zip(ends, central_interval(reached, self.options.level), strict=True):
+                end[name] = best[name] if name in task.space.held else float(value[0])
             if self.options.confidence is None:  # an anchored plan may lie outside its draws
                 ends[0][name] = min(ends[0][name], best[name])
                 ends[1][name] = max(ends[1][name], best[name])
@@ -445,19 +466,19 @@ class Answers:
             {"broken": broken},
         )
 
-    def _edge_notes(self, task: Task, best: Mapping[str, float]) -> list[Note]:
-        edge = [n for n in task.space.on_edge(best) if self.sizes is None]
-        if not edge:
-            return []
-        return [
-            Note(
-                "optimum_on_edge",
-                "info",
-                f"the best {', '.join(edge)} lies at the end of the range allowed: the law knows "
-                "no optimum inside. Widen ranges=, or limit what it costs",
-                {"quantities": edge},
-            )
-        ]
+
+def _edge_notes(edge: Sequence[str]) -> list[Note]:
+    if not edge:
+        return []
+    return [
+        Note(
+            "optimum_on_edge",
+            "info",
+            f"the best {', '.join(edge)} lies at the end of the range allowed: the law knows "
+            "no optimum inside. Widen ranges=, or limit what it costs",
+            {"quantities": list(edge)},
+        )
+    ]
 
 
 def _crossing(task: Task, best: float, side: float, allowed: float) -> float:
@@ -483,13 +504,6 @@ def _crossing(task: Task, best: float, side: float, allowed: float) -> float:
 def _shifts(near: Mapping[str, Any], factor: float) -> list[tuple[str, float]]:
     """How ranges of an anchored plan move with its size."""
     return [(n, f) for n, f in (("params", factor), ("tokens", 1.0 / factor)) if n in near]
-
-
-def _quantile(values: Array, q: float, method: str) -> float:
-    """Quantile that keeps infinity."""
-    if np.isfinite(values).all():
-        return float(np.quantile(values, q))
-    return float(np.quantile(values, q, method=method))  # type: ignore[call-overload]
 
 
 def stacked(plans: Sequence[Plan]) -> Plan:

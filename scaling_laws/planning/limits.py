@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from scaling_laws.errors import PlanError, suggest
+from scaling_laws.errors import PlanError, ScalingLawError, suggest
 from scaling_laws.planning.amounts import Array, each, is_number
 from scaling_laws.planning.costs.cost import AnyCost
 from scaling_laws.planning.costs.hardware import Hardware
@@ -180,7 +180,7 @@ def get_bounds(
     for name, limit in limits.items():
         if isinstance(limit, Limit):
             _need(where, name, limit.inputs, known)
-            function = _reading(limit, measures)
+            function = _reading(f"{where}: limit '{name}'", limit, measures)
             out += _sides(where, name, function, False, limit.at_least, limit.at_most)
             continue
         if name not in known:
@@ -197,10 +197,19 @@ def _measure(name: str, measures: Measures) -> Callable[[Values], Array]:
     return function
 
 
-def _reading(limit: Limit, measures: Measures) -> Callable[[Values], Array]:
+def _reading(where: str, limit: Limit, measures: Measures) -> Callable[[Values], Array]:
     def function(values: Values) -> Array:
         read = [_measure(n, measures)(values) for n in limit.inputs]
-        return each(limit.function, *read)
+        try:
+            return each(limit.function, *read)
+        except ScalingLawError:
+            raise
+        except (TypeError, ValueError, ArithmeticError, LookupError) as error:
+            raise PlanError(
+                f"{where}: its function raised {type(error).__name__}: {error}. It is called with "
+                f"one number or array for each of inputs={limit.inputs}: name there all that it "
+                "reads, in order, or give the others with functools.partial."
+            ) from error
 
     return function
 
@@ -242,7 +251,8 @@ def _remedy(name: str, known: tuple[str, ...], measures: Measures) -> str:
     if name in BUDGETS and missing:
         return (
             f" The cost '{measures.cost.name}' reads {missing}, which the law does not have: hold "
-            f"it with fixed={{'{missing[0]}': ...}}, or choose another cost."
+            f"it with fixed={{'{missing[0]}': ...}}, choose another cost, or ask without a budget, "
+            "where fixed=, ranges= or limits= bound the plan."
         )
     if name in BUDGETS[1:]:
         lacking = "hardware=" if measures.hardware is None else "a hardware with price_per_hour"

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scaling_laws.laws.family import LawFamily
+from scaling_laws.planning.search import golden
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -23,7 +24,6 @@ LARGEST = float(np.log(1e60))
 
 _GRID = 96
 _CHUNK = 20_000
-_GOLDEN = (5**0.5 - 1) / 2
 _STEP = 0.02
 _FIRST = np.array([-1.0, 9.0, -45.0, 0.0, 45.0, -9.0, 1.0]) / (60 * _STEP)
 _SECOND = np.array([2.0, -27.0, 270.0, -490.0, 270.0, -27.0, 2.0]) / (180 * _STEP**2)
@@ -174,25 +174,15 @@ class NumericSurface:
         spacing = (high - low) / (_GRID - 1)
         left = low + spacing * np.maximum(at - 1, 0)
         right = low + spacing * np.minimum(at + 1, _GRID - 1)
-        u, value = self._golden(c, left, right, 40 if fine else 14)
+        left_end, right_end = golden(
+            lambda u: self.value(u, c - u), left, right, 40 if fine else 14
+        )
+        u = 0.5 * (left_end + right_end)
+        value = self.value(u, c - u)
         if fine:
             u, value = self._polish(c, u, value, left, right)
         edge = low + spacing * at
         return np.where(inside, u, edge), np.where(inside, value, least), inside
-
-    def _golden(self, c: Array, left: Array, right: Array, steps: int) -> tuple[Array, Array]:
-        a, b = left, right
-        x, y = b - _GOLDEN * (b - a), a + _GOLDEN * (b - a)
-        at_x, at_y = self.value(x, c - x), self.value(y, c - y)
-        for _ in range(steps):
-            lower = at_x < at_y
-            a, b = np.where(lower, a, x), np.where(lower, y, b)
-            fresh = np.where(lower, b - _GOLDEN * (b - a), a + _GOLDEN * (b - a))
-            at_fresh = self.value(fresh, c - fresh)
-            x, y = np.where(lower, fresh, y), np.where(lower, x, fresh)
-            at_x, at_y = np.where(lower, at_fresh, at_y), np.where(lower, at_x, at_fresh)
-        u = 0.5 * (a + b)
-        return u, self.value(u, c - u)
 
     def _polish(
         self, c: Array, u: Array, value: Array, left: Array, right: Array

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass, field, fields
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from scaling_laws.errors import PlanError
 from scaling_laws.laws.family import Law
-from scaling_laws.planning.anchor import get_anchor
+from scaling_laws.planning.anchor import Anchor, get_anchor
 from scaling_laws.planning.answer import Answerer, Pair, Surface
 from scaling_laws.planning.checks import Asked, asked, check_budget, check_options
 from scaling_laws.planning.constrained import (
@@ -132,7 +133,7 @@ class Planner(Weighing):
     target: str | None = None
 
     def __post_init__(self) -> None:
-        check_options(self.level, self.tolerance)
+        check_options(self.level, self.tolerance, self.anchor)
         get_cost(self.cost)
         source = get_source(self.source, self.target)
         get_sizes(self.sizes)
@@ -156,7 +157,8 @@ class Planner(Weighing):
             Budget [FLOP], not FLOP/s.
         seconds, device_hours, dollars : array_like, optional
             Wall time [s], device-hours [h] and money [dollars] on ``hardware``. Several budgets
-            hold together, and with the planner's ``limits``; with limits, none is needed.
+            hold together, and with the planner's ``limits``. None is needed with limits, nor
+            where ``fixed`` and ``ranges`` leave nothing to grow without end.
 
         Returns
         -------
@@ -192,8 +194,7 @@ class Planner(Weighing):
             u = surface.best_split(c[rows])[0]
             return u, c[rows] - u
 
-        anchor = get_anchor(source, self._kappa) if self.anchor else None
-        return self._answerer(source).joint(ask, split, optimal=True, anchor=anchor)
+        return self._answerer(source).joint(ask, split, optimal=True, anchor=self._anchor)
 
     def frontier(self, flops: ArrayLike) -> Plan:
         """Compute-optimal plans over an array of budgets [FLOP]; see `for_budget`.
@@ -379,6 +380,13 @@ class Planner(Weighing):
 
         return self._answerer(source).joint(ask, reach, first=name)
 
+    @cached_property
+    def _anchor(self) -> Anchor | None:
+        """The last measured optimum, found once: no field, so planners compare without it."""
+        if not self.anchor or not isinstance(get_cost(self.cost), Cost):
+            return None
+        return get_anchor(get_source(self.source, self.target), self._kappa)
+
     @property
     def _kappa(self) -> float:
         cost = get_cost(self.cost)
@@ -408,8 +416,9 @@ class Planner(Weighing):
         return answer(self._options(source), question, given, target)
 
     def _options(self, source: Source) -> Options:
-        own = {f.name: getattr(self, f.name) for f in fields(Options) if f.name != "source"}
-        return Options(**{**own, "source": source, "cost": get_cost(self.cost)})
+        own: dict[str, Any] = {f.name: getattr(self, f.name, None) for f in fields(Options)}
+        own |= {"source": source, "cost": get_cost(self.cost), "get_anchor": lambda: self._anchor}
+        return Options(**own)
 
     def _check_budget(self, ask: Asked, source: Source) -> None:
         smallest = source.smallest_flops(get_cost(self.cost))

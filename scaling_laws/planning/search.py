@@ -78,6 +78,39 @@ def minimise(
     return _in_many(objective, np.array(box, dtype=float), near, smooth)
 
 
+def golden(
+    function: Callable[[Array], Array], low: Array, high: Array, steps: int
+) -> tuple[Array, Array]:
+    """Narrow intervals that each hold a minimum, by golden sections.
+
+    Parameters
+    ----------
+    function : callable
+        Of one point for every interval.
+    low, high : ndarray
+        Ends of the intervals.
+    steps : int
+        Evaluations beyond the first two; each leaves 0.618 of an interval.
+
+    Examples
+    --------
+    >>> low, high = golden(lambda x: (x - 0.3) ** 2, np.zeros(1), np.ones(1), 20)
+    >>> bool(low[0] < 0.3 < high[0]), bool(high[0] - low[0] < 1e-4)
+    (True, True)
+    """
+    a, b = low, high
+    x, y = b - _GOLDEN * (b - a), a + _GOLDEN * (b - a)
+    at_x, at_y = function(x), function(y)
+    for _ in range(steps):
+        lower = at_x < at_y
+        a, b = np.where(lower, a, x), np.where(lower, y, b)
+        fresh = np.where(lower, b - _GOLDEN * (b - a), a + _GOLDEN * (b - a))
+        at_fresh = function(fresh)
+        x, y = np.where(lower, fresh, y), np.where(lower, x, fresh)
+        at_x, at_y = np.where(lower, at_fresh, at_y), np.where(lower, at_x, at_fresh)
+    return a, b
+
+
 def _along_line(objective: Objective, low: float, high: float, count: int) -> Minimum:
     """Grid, then a search between the neighbours of its best point."""
     grid = np.linspace(low, high, count)
@@ -88,15 +121,7 @@ def _along_line(objective: Objective, low: float, high: float, count: int) -> Mi
     b = (low + spacing * np.minimum(best + 1, count - 1))[:, None]
     if len(values) == 1:
         return _zoomed(objective, float(a[0, 0]), float(b[0, 0]))
-    x, y = b - _GOLDEN * (b - a), a + _GOLDEN * (b - a)
-    at_x, at_y = objective([x]), objective([y])
-    for _ in range(_STEPS):
-        lower = at_x < at_y
-        a, b = np.where(lower, a, x), np.where(lower, y, b)
-        fresh = np.where(lower, b - _GOLDEN * (b - a), a + _GOLDEN * (b - a))
-        at_fresh = objective([fresh])
-        x, y = np.where(lower, fresh, y), np.where(lower, x, fresh)
-        at_x, at_y = np.where(lower, at_fresh, at_y), np.where(lower, at_x, at_fresh)
+    a, b = golden(lambda x: objective([x]), a, b, _STEPS)
     points = np.concatenate([a, 0.5 * (a + b), b, grid[best][:, None]], axis=1)
     values = objective([points])
     least = values.argmin(axis=1)[:, None]

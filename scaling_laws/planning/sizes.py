@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from scaling_laws.planning.amounts import Array, is_number, positive
 from scaling_laws.planning.solving import Solution, Task
 
 _TRIED = 400
-_MOST = 600
+_EACH_SIDE = 4  # sizes; one would do where the target has a single valley
 
 
 @dataclass(frozen=True)
@@ -75,43 +75,49 @@ def get_sizes(sizes: Any) -> Sizes | None:
 def solve_sizes(task: Task, sizes: Sizes, *, draws: bool) -> Solution:
     """Best plan among the sizes, for the point law or every draw.
 
-    Where no size may be built, the plan without that limit, marked as not feasible.
+    Tried are the sizes next to the best plan that may have any: in one solve, a row for each draw
+    and size. Where no size may be built, the plan without that limit, marked as not feasible.
     """
     if "params" in task.space.held:
         return task.solve(draws=draws)
     free = task.solve(draws=draws)
-    listed = _relevant(task, sizes, free)
+    listed = _listed(task, sizes, free)
     if not len(listed):
         missed = np.ones(len(free.objective))
         return Solution(free.values, free.objective, missed == 0, missed)
-    found = [task.solve(draws=draws, space=task.space.hold(params=float(s))) for s in listed]
-    return _least(found)
+    near = _nearest(listed, free.values["params"])
+    source = task.source
+    if draws and source.draws is not None:
+        source = replace(source, draws=np.repeat(source.draws, near.shape[1], axis=0))
+    once = task.space.hold(params=np.unique(near)[:, None])
+    steady = replace(task, space=once, steady=None).is_steady()
+    held = task.space.hold(params=near.reshape(-1, 1))
+    every = replace(task, source=source, space=held, steady=steady)
+    return _least(every.solve(draws=draws), near.shape)
 
 
-def _relevant(task: Task, sizes: Sizes, free: Solution) -> Array:
+def _listed(task: Task, sizes: Sizes, free: Solution) -> Array:
+    """Sizes that may be built, ascending."""
     if "params" not in task.space.free:
         raise PlanError(f"Planner: sizes= needs a law of params; '{task.source.label}' has none.")
     low, high = task.space.free["params"]
     if sizes.rule is not None:  # a rule is asked around what is best without it
         middle = free.values["params"]
         low, high = max(low, middle.min() / 30.0), min(high, middle.max() * 30.0)
-    listed = sizes.between(low, high)
-    off = np.abs(np.log(listed) - np.log(np.median(free.values["params"])))
-    return np.sort(listed[np.argsort(off, kind="stable")[:_MOST]])
+    return sizes.between(low, high)
 
 
-def _least(found: Sequence[Solution]) -> Solution:
-    objective = np.array([f.objective for f in found])
-    best = objective.argmin(axis=0)
-    draws = np.arange(objective.shape[1])
+def _nearest(listed: Array, params: Array) -> Array:
+    """Sizes on either side of each of ``params`` (n,), as (n, sizes)."""
+    width = min(2 * _EACH_SIDE, len(listed))
+    first = np.searchsorted(listed, params) - _EACH_SIDE
+    first = np.clip(first, 0, len(listed) - width)
+    return np.asarray(listed[first[:, None] + np.arange(width)])
 
-    def chosen(arrays: list[Array]) -> Array:
-        return np.asarray(np.array(arrays)[best, draws])
 
-    values = {n: chosen([f.values[n] for f in found]) for n in found[0].values}
-    return Solution(
-        values,
-        objective[best, draws],
-        np.array([f.feasible for f in found])[best, draws],
-        chosen([f.miss for f in found]),
-    )
+def _least(found: Solution, shape: tuple[int, int]) -> Solution:
+    """Best of the sizes of every draw, from one row for each."""
+    best = found.objective.reshape(shape).argmin(axis=1)
+    rows = np.arange(shape[0]) * shape[1] + best
+    values = {n: v[rows] for n, v in found.values.items()}
+    return Solution(values, found.objective[rows], found.feasible[rows], found.miss[rows])

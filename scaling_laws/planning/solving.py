@@ -10,7 +10,7 @@ import numpy as np
 from scaling_laws.planning.amounts import Array
 from scaling_laws.planning.limits import Bound, Measures, Values
 from scaling_laws.planning.region import Region, root
-from scaling_laws.planning.search import Minimum, minimise
+from scaling_laws.planning.search import Minimum, golden, minimise
 from scaling_laws.planning.source import Source
 from scaling_laws.planning.space import Space
 
@@ -18,9 +18,8 @@ _OUTSIDE = 1e30  # value of plans that break a bound; it grows with how far they
 _NO_LAW = 1e29  # of plans where the law is not defined
 _SCAN = 4001
 _INNER = 25
-_FINE = 17
-_ZOOMS = 7
-_ROUGH_ZOOMS = 4  # where it only has to be known whether a target is reached
+_STEPS = 34
+_ROUGH_STEPS = 20  # where it only has to be known whether a target is reached
 _LOOSE = 1e-10  # how closely quantiles of draws are met
 _EVEN = 1e-9
 
@@ -99,7 +98,7 @@ class Task:
         task = replace(task, space=task.space.within(task._direct()))
         coef = task.source.coef(draws)
         box = task.space.box
-        if len(box) == 1:
+        if len(box) == 1 and _shape(task.space.values([np.zeros((1, 1))])) == (1, 1):
             box = [task._narrowed(box[0])]
         steady = task.is_steady()
         if draws and near is None and len(box) > 1:
@@ -148,7 +147,7 @@ class Task:
     ) -> tuple[Array, Array, Array]:
         """Objective, filler and miss at coordinates."""
         values = self.space.values(at)
-        shape = np.broadcast_shapes((1, 1), *(np.shape(x) for x in at))
+        shape = _shape(values)
         low, high, miss = self.region.interval(values, shape)
         low = np.minimum(low, high)
         if self.wanted is None:
@@ -203,22 +202,31 @@ class Task:
         low: Array,
         high: Array,
         coef: tuple[Array, ...],
-        zooms: int = _ZOOMS,
+        steps: int = _STEPS,
     ) -> tuple[Array, Array]:
         """Best filler between two, for laws that more of it may harm."""
         a, b = np.broadcast_arrays(low, high, np.empty((len(coef[0]), 1)))[:2]
-        best = b
-        for turn in range(1 + zooms):
-            share = np.linspace(0.0, 1.0, _FINE if turn else _INNER)
-            at = a + (b - a) * share[:, None, None]
-            heights = self._stack(values, at, coef)
-            least = heights.argmin(axis=0)[None]
-            best = np.take_along_axis(at, least, axis=0)[0]
-            if not turn and (least == len(share) - 1).all():
-                break
-            width = (b - a) / (len(share) - 1)
-            a, b = np.maximum(best - width, a), np.minimum(best + width, b)
-        return best, np.take_along_axis(heights, least, axis=0)[0]
+        if self.confidence is not None:  # dear to evaluate, and with a single valley
+            near, top = self._stack(values, np.stack([b - (b - a) / (_INNER - 1), b]), coef)
+            if (near >= top).all():
+                return b, top
+        at = a + (b - a) * np.linspace(0.0, 1.0, _INNER)[:, None, None]
+        heights = self._stack(values, at, coef)
+        least = heights.argmin(axis=0)[None]
+        best = np.take_along_axis(at, least, axis=0)[0]
+        value = np.take_along_axis(heights, least, axis=0)[0]
+        if (least == _INNER - 1).all():
+            return best, value
+
+        def signed(w: Array) -> Array:
+            return self._signed(values, w, coef)
+
+        width = (b - a) / (_INNER - 1)
+        ends = golden(signed, np.maximum(best - width, a), np.minimum(best + width, b), steps)
+        middle = 0.5 * (ends[0] + ends[1])
+        found = signed(middle)
+        better = found < value  # else an end of the range, which sections never meet
+        return np.where(better, middle, best), np.where(better, found, value)
 
     def _stack(self, values: Values, at: Array, coef: tuple[Array, ...]) -> Array:
         """Signed target for several fillers ``(s, draws, points)``, in one call for one law."""
@@ -236,7 +244,7 @@ class Task:
         if steady or self.space.filler is None:
             top, best = high, self._signed(values, high, coef)
         else:  # up to the best filler more of it helps
-            top, best = self._inner(values, low, high, coef, _ROUGH_ZOOMS)
+            top, best = self._inner(values, low, high, coef, _ROUGH_STEPS)
         over = best - wanted
         short = np.where(over > _EVEN * abs(wanted), np.maximum(over, 1e-9), 0.0)
         top = np.broadcast_to(top, over.shape)
@@ -261,7 +269,7 @@ class Task:
         rng = np.random.default_rng(0)
         at = [low + (high - low) * rng.random((1, 24)) for low, high in box]
         values = self.space.values(at)
-        low, high, miss = self.region.interval(values, (1, 24) if box else (1, 1))
+        low, high, miss = self.region.interval(values, _shape(values))
         coef = self.source.coef(False)
         along = [
             self._signed(values, low + s * np.maximum(high - low, 0.0), coef)
@@ -274,8 +282,13 @@ class Task:
     def _solution(self, found: Minimum, coef: tuple[Array, ...], steady: bool) -> Solution:
         objective, w, miss = self._at(found.at, coef, steady)
         full = self._full(self.space.values(found.at), w)
-        count = len(coef[0])
+        count = max(len(coef[0]), len(objective))
         values = {n: np.broadcast_to(v, (count, 1))[:, 0] for n, v in full.items()}
         miss = np.broadcast_to(miss, (count, 1))[:, 0]
         value = np.broadcast_to(objective, (count, 1))[:, 0]
         return Solution(values, value, miss == 0, miss, tuple(found.at), found.kinked)
+
+
+def _shape(values: Values) -> tuple[int, ...]:
+    """Shape of plans: rows of what is held or of coordinates, by points."""
+    return np.broadcast_shapes((1, 1), *(np.shape(v) for v in values.values()))

@@ -32,7 +32,7 @@ class Space:
 
     Parameters
     ----------
-    held : mapping of str to float
+    held : mapping of str to float or ndarray (rows, 1)
     free : mapping of str to pair of float
         Smallest and largest value of every quantity that is searched for.
     logs : frozenset of str
@@ -45,7 +45,7 @@ class Space:
         What the searched shares sum to.
     """
 
-    held: Mapping[str, float]
+    held: Mapping[str, Any]
     free: Mapping[str, tuple[float, float]]
     logs: frozenset[str]
     mixture: tuple[str, ...]
@@ -104,8 +104,11 @@ class Space:
             below, above = np.where(over, below, level), np.where(over, level, above)
         return clipped
 
-    def hold(self, **values: float) -> Space:
-        """Return the space with further quantities held; the other shares sum to what is left."""
+    def hold(self, **values: Any) -> Space:
+        """Return the space with further quantities held; the other shares sum to what is left.
+
+        A value is a number, or an array ``(rows, 1)`` with one for each row of a solve.
+        """
         free = {n: r for n, r in self.free.items() if n not in values}
         mixture = tuple(n for n in self.mixture if n not in values)
         total = self.total - sum(v for n, v in values.items() if n in self.mixture)

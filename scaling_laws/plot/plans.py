@@ -132,6 +132,11 @@ def frontier_table(planner: Planner, flops: ArrayLike | None = None) -> pd.DataF
 
 def _frontier(planner: Planner, flops: ArrayLike | None) -> tuple[Plan, float, float]:
     """Plans over the budgets, and the measured range of compute."""
+    if not hasattr(planner, "source"):
+        raise PlanError(
+            f"frontier draws a planner, got {type(planner).__name__}. Give sl.Planner(fit), or "
+            "sl.Planner(law)."
+        )
     law, ranges = law_and_ranges(planner.source)
     need_pair(law, "frontier")
     low, high = ranges.get("flops", (np.nan, np.nan))

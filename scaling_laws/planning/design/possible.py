@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from scaling_laws.errors import DataError, Note, PlanError, suggest
+from scaling_laws.fitting.chain import steps_hint
 from scaling_laws.fitting.result import Fit
 from scaling_laws.fitting.selection import Selection
 from scaling_laws.laws.family import Law, check_inputs
@@ -72,9 +73,11 @@ def check_source(source: Any, question: str) -> Fit | Selection:
     """
     if isinstance(source, Fit | Selection):
         return source
+    remedy = steps_hint(source) or (
+        " Fit the runs made so far: scaling_laws.fit(runs, law) or scaling_laws.select(runs)."
+    )
     raise PlanError(
-        f"{question} starts from a Fit or a Selection, got {type(source).__name__}. Fit the runs "
-        "made so far: scaling_laws.fit(runs, law) or scaling_laws.select(runs)."
+        f"{question} starts from a Fit or a Selection, got {type(source).__name__}.{remedy}"
     )
 
 

@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from scaling_laws.errors import DataError, FitError, Note, PlanError
+from scaling_laws.fitting.chain import steps_hint
 from scaling_laws.fitting.fitter import Fitter, fit
 from scaling_laws.fitting.result import Fit
 from scaling_laws.fitting.selection import Selection
@@ -209,6 +210,9 @@ def gather(recipes: Any, law: Any, options: Mapping[str, Any]) -> Recipes:
             "compare takes a mapping of at least two named recipes, such as "
             f"{{'new': fit_a, 'old': fit_b}}, got {type(recipes).__name__}{count}."
         )
+    for name, recipe in recipes.items():
+        if hint := steps_hint(recipe):
+            raise PlanError(f"compare: recipe '{name}' is no Fit or Selection.{hint}")
     made = {str(n): r for n, r in recipes.items() if isinstance(r, Fit | Selection)}
     if made and len(made) < len(recipes):
         tables = [str(n) for n in recipes if str(n) not in made]
