@@ -29,7 +29,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from page import write_page
+from page import FIT, SELECT, write_page
 from tools import COEFFICIENTS, DELTA, TOOLS, quiet
 
 HERE = Path(__file__).resolve().parent
@@ -287,7 +287,7 @@ def compare(names: list[str], peers: str, number: int, every: int) -> dict:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--peers", default=sys.executable, help="interpreter that has the peers")
-    parser.add_argument("--tools", nargs="*", choices=TOOLS, default=list(TOOLS))
+    parser.add_argument("--tools", nargs="*", choices=TOOLS, default=TOOLS, help="default: all")
     parser.add_argument("--rounds", type=int, default=ROUNDS, help="fits of the same runs")
     parser.add_argument("--every", type=int, default=EVERY, help="take every so-manieth split")
     parser.add_argument("--output", type=Path, default=RESULTS)
@@ -300,7 +300,8 @@ def main() -> None:
         worker(task, name, Path(folder))
         return
     if not options.tables:
-        found = compare(options.tools, options.peers, options.rounds, options.every)
+        names = [n for n in TOOLS if n in {FIT, SELECT, *options.tools}]
+        found = compare(names, options.peers, options.rounds, options.every)
         options.output.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     write_page(json.loads(options.output.read_text(encoding="utf-8")), options.page)
 
