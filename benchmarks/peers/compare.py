@@ -1,11 +1,15 @@
-"""The library beside other scaling-law tools: the same 240 runs, one tool after another.
+"""The library beside other tools: the same data, machine and run, one tool after another.
 
-    python benchmarks/peers/compare.py --peers PYTHON [--grid 5] [--output FILE]
+    python benchmarks/peers/compare.py --peers PYTHON
 
 ``PYTHON`` is the interpreter of an environment that has the peers (see ``benchmarks/README.md``);
-this script runs under the library's own. Every tool works in a process of its own. Its coefficients
-are judged here, on common terms: the sum of Huber losses (1e-3) of log residuals, the objective of
-Hoffmann et al. (2022). A tool that is not installed is listed as absent.
+this script runs under the library's own. It writes ``results.json`` beside it and the tables of
+``docs/peers.md``; ``--tables`` writes the tables again from the stored results.
+
+Five rounds: each tool in turn, in processes of its own, is imported and fits the same runs. So what
+else the machine does meets all tools alike, and a ratio is taken round by round. Then every tool
+predicts the held-out runs of every fourth declared split of (params, tokens). Coefficients and
+predictions are judged here, on common terms. A tool that is not installed is listed as absent.
 """
 
 from __future__ import annotations
@@ -16,7 +20,7 @@ import importlib.metadata
 import json
 import os
 import platform
-import statistics
+import resource
 import subprocess
 import sys
 import tempfile
@@ -25,12 +29,89 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from page import FIT, SELECT, write_page
+from tools import COEFFICIENTS, DELTA, TOOLS, quiet
 
-ROOT = Path(__file__).resolve().parents[2]
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
 OPEN_DATA = ROOT.parent / "shared" / "data" / "chinchilla_epoch.csv"
-DELTA = 1e-3
-DRAWS = 1000
-COEFFICIENTS = ("E", "A", "alpha", "B", "beta")
+RESULTS, PAGE = HERE / "results.json", ROOT / "docs" / "peers.md"
+ROUNDS, EVERY = 5, 4
+MISS = 20.0  # price of a miss, in log loss, of a 90 % interval
+ENVIRONMENT = {"MPLBACKEND": "Agg", "PYTHONPATH": str(ROOT)} | dict.fromkeys(
+    ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1"
+)  # one thread each, and no window
+PATIENCE = 2.0  # seconds within which a warm fit is repeated, three times at most
+
+
+# --- in a tool's own process ---------------------------------------------------------------------
+
+
+def clocks() -> np.ndarray:
+    """Wall seconds, and processor seconds of this process and the children it waited for."""
+    return np.array([time.perf_counter(), time.process_time() + sum(os.times()[2:4])])
+
+
+def timed(call: Callable, *given: object) -> tuple[list[float], object]:
+    """Wall and processor seconds of one call, and what it returned."""
+    start = clocks()
+    found = quiet(call, *given)
+    return (clocks() - start).round(6).tolist(), found
+
+
+def peak_bytes() -> int | None:
+    """Most memory this process, or one of its children, has held; None where it is not told."""
+    try:
+        status = Path("/proc/self/status").read_text(encoding="ascii")
+    except OSError:
+        return None
+    own = int(status.split("VmHWM:")[1].split()[0])  # unlike ru_maxrss, nothing of the parent's
+    return 1024 * max(own, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+
+
+def measure_fit(name: str, folder: Path) -> dict:
+    """First and warm fits, the memory they took, and draws on the common runs."""
+    tool, rows = TOOLS[name], np.load(folder / "rows.npy")
+    first, coef = timed(tool.fit, rows)
+    out: dict = {"first": first, "coef": coef}
+    warm, start = [], time.perf_counter()
+    while not warm or (len(warm) < 3 and time.perf_counter() - start < PATIENCE):
+        warm.append(timed(tool.fit, rows)[0])
+    out |= {"fit": np.median(warm, axis=0).tolist(), "peak_bytes": peak_bytes()}
+    if tool.draw and tool.draws:
+        few, many = (np.array(timed(tool.draw, rows, n)[0]) for n in tool.draws)
+        out["draws_per_second"] = ((tool.draws[1] - tool.draws[0]) / (many - few)).tolist()
+    return out
+
+
+def predict_splits(name: str, folder: Path) -> dict:
+    """Low, middle and high of every held-out run; a refusal is part of the result."""
+    tool, out = TOOLS[name], {}
+    for split in json.loads((folder / "splits.json").read_text(encoding="utf-8")):
+        train, points = np.array(split["train"]), np.array(split["points"])
+        start = clocks()
+        try:
+            answer = quiet(tool.predict, train, points, split["family"])
+        except Exception as error:
+            out[split["name"]] = {"refused": f"{type(error).__name__}: {error}"[:200]}
+            continue
+        told = [None if part is None else np.asarray(part).tolist() for part in answer]
+        out[split["name"]] = {"answer": told, "seconds": (clocks() - start).round(6).tolist()}
+    return out
+
+
+TASKS = {"fit": measure_fit, "splits": predict_splits}
+
+
+def worker(task: str, name: str, folder: Path) -> None:
+    """Do one task in this process and print what was found as the last line."""
+    sys.path.insert(0, str(ROOT))  # the checkout itself
+    with contextlib.redirect_stdout(sys.stderr):
+        found = TASKS[task](name, folder)
+    print(json.dumps(found))
+
+
+# --- here ----------------------------------------------------------------------------------------
 
 
 def open_rows() -> np.ndarray:
@@ -38,18 +119,6 @@ def open_rows() -> np.ndarray:
     rows = np.genfromtxt(OPEN_DATA, delimiter=",", names=True, dtype=None, encoding="utf-8")
     rows = rows[rows["excluded_by_besiroglu"].astype(str) != "True"]
     return np.column_stack([rows["params"], rows["tokens"], rows["loss"]])
-
-
-def synthetic_rows(n: int = 240) -> np.ndarray:
-    """Runs of a known law with 1 % noise and a few bad ones."""
-    rng = np.random.default_rng(0)
-    params = 10 ** rng.uniform(7.7, 10.2, n)
-    tokens = params * 10 ** rng.uniform(0.0, 2.0, n)
-    loss = 1.82 + 478.0 * params**-0.347 + 2140.0 * tokens**-0.367
-    bad = rng.exponential(size=n) * (rng.random(n) < 0.05)
-    return np.column_stack(
-        [params, tokens, loss * np.exp(0.01 * rng.standard_normal(n) + 0.05 * bad)]
-    )
 
 
 def common_objective(rows: np.ndarray, coef: dict[str, float]) -> float:
@@ -60,255 +129,181 @@ def common_objective(rows: np.ndarray, coef: dict[str, float]) -> float:
     return float(np.sum(np.where(size <= DELTA, size**2 / 2, DELTA * (size - DELTA / 2))))
 
 
-# --- how each tool is called; these run in a process of their own --------------------------------
+def declared_splits(every: int) -> list[dict]:
+    """Every so-manieth (params, tokens) split in the order of the file."""
+    sys.path.insert(0, str(HERE.parent / "extrapolation"))
+    from splits import load_splits
 
-
-def timed(call: Callable, rounds: int) -> tuple[list[float], list[float]]:
-    """Wall and processor seconds of every round, child processes included."""
-    wall, busy = [], []
-    for _ in range(rounds):
-        before, start = processor_seconds(), time.perf_counter()
-        call()
-        wall.append(time.perf_counter() - start)
-        busy.append(processor_seconds() - before)
-    return wall, busy
-
-
-def processor_seconds() -> float:
-    """Seconds this process and the children it waited for have used."""
-    return time.process_time() + sum(os.times()[2:4])
-
-
-def library(rows: np.ndarray, robust: str, workers: int, **_: object) -> dict:
-    import scaling_laws as sl
-    from scaling_laws.inference.resample import draw_coefficients
-    from scaling_laws.laws.registry import get_law
-
-    table = dict(zip(("params", "tokens", "loss"), rows.T, strict=True))
-    fitter = sl.Fitter(robust=sl.Huber(DELTA if robust == "1e-3" else "auto"), draws=0)
-    fit = fitter.fit(table, "chinchilla")
-    wall, busy = timed(lambda: fitter.fit(table, "chinchilla"), 7)
-    family = get_law("chinchilla")
-    checked = fitter.check(table, family, "loss")
-    point = fitter.solve(checked, family).point
-
-    def draw() -> None:
-        draw_coefficients(point, checked.clusters, DRAWS, 0, workers=workers)
-
-    draw()
-    draw_wall, draw_busy = timed(draw, 5)
-    return {
-        "coef": fit.coef,
-        "fit_wall": wall,
-        "fit_busy": busy,
-        "draws": DRAWS,
-        "draw_wall": draw_wall,
-        "draw_busy": draw_busy,
-    }
-
-
-def selection(rows: np.ndarray, **_: object) -> dict:
-    import scaling_laws as sl
-
-    table = dict(zip(("params", "tokens", "loss"), rows.T, strict=True))
-    few, many = 500, 20_500  # the difference is what draws cost
-    sl.select(table, draws=few)
-    wall, busy = timed(lambda: sl.select(table, draws=few), 5)
-    draw_wall, draw_busy = timed(lambda: sl.select(table, draws=many), 3)
-    return {
-        "fit_wall": wall,
-        "fit_busy": busy,
-        "draws": many - few,
-        "draw_wall": [w - statistics.median(wall) for w in draw_wall],
-        "draw_busy": [b - statistics.median(busy) for b in draw_busy],
-    }
-
-
-def chinchilla(rows: np.ndarray, grid: int, **_: object) -> dict:
-    from chinchilla import Chinchilla
-    from chinchilla._metrics import log_huber
-
-    def loss(y_true: np.ndarray, y_pred: np.ndarray) -> np.ndarray:
-        return log_huber(y_true, y_pred, delta=DELTA)
-
-    spans = {"E": (1, 2), "a": (1, 10), "b": (1, 10), "alpha": (0.1, 0.7), "beta": (0.1, 0.7)}
-    with tempfile.TemporaryDirectory() as folder:
-        params, tokens, measured = rows.T
-        columns = np.column_stack([6 * params * tokens, params, tokens, measured])
-        np.savetxt(Path(folder) / "df.csv", columns, "%.17g", ",", header="C,N,D,loss", comments="")
-        tool = Chinchilla(
-            folder,
-            param_grid={name: np.linspace(*span, grid) for name, span in spans.items()},
-            loss_fn=loss,
-            log_level=50,
-        )
-        wall, busy = timed(tool.fit, 1 if grid > 3 else 3)
-        coef = {name: float(getattr(tool, name)) for name in COEFFICIENTS}
-    return {"coef": coef, "fit_wall": wall, "fit_busy": busy}
-
-
-def simple_scaling_laws(rows: np.ndarray, **_: object) -> dict:
-    import polars
-    from simple_scaling_laws import fit
-
-    target = "test_loss__loss"
-    table = polars.DataFrame(
+    both = [s for s in load_splits() if set(s.inputs) == {"params", "tokens"}]
+    columns = ["params", "tokens", "loss"]
+    return [
         {
-            "training_run_id": [f"run{i}" for i in range(len(rows))],
-            "model_size__params": rows[:, 0],
-            "dataset_size__tokens": rows[:, 1],
-            target: rows[:, 2],
+            "name": s.name,
+            "family": s.family,
+            "kind": s.kind[0],
+            "train": s.train[columns].to_numpy(dtype=float).tolist(),
+            "points": s.test[columns[:2]].to_numpy(dtype=float).tolist(),
+            "actual": s.test.loss.to_numpy(dtype=float).tolist(),
         }
-    )
-    few, many = 2, 102  # it always draws; the difference is what draws cost
-    model = fit(table, n_draws=few)
-    wall, busy = timed(lambda: fit(table, n_draws=few), 5)
-    draw_wall, draw_busy = timed(lambda: fit(table, n_draws=many), 3)
-    coef = dict(model.params(target))
-    for amplitude, rate, column in (
-        ("A", "alpha", "model_size__params"),
-        ("B", "beta", "dataset_size__tokens"),
-    ):
-        coef[amplitude] *= model.observed_domain[column]["reference"] ** coef[rate]
-    return {
-        "coef": coef,
-        "fit_wall": wall,
-        "fit_busy": busy,
-        "draws": many - few,
-        "draw_wall": [w - statistics.median(wall) for w in draw_wall],
-        "draw_busy": [b - statistics.median(busy) for b in draw_busy],
-    }
+        for s in both[::every]
+    ]
 
 
-# name: (distribution, function, what it minimises, what it lacks, options)
-TOOLS: dict[str, tuple[str, Callable, str, str, dict]] = {
-    "scaling_laws, Huber 1e-3": (
-        "scaling_laws", library, "sum of log-Huber 1e-3", "", {"robust": "1e-3", "workers": 1},
-    ),
-    "scaling_laws, default": (
-        "scaling_laws", library, "sum of log-Huber, automatic", "",
-        {"robust": "auto", "workers": 1},
-    ),
-    "scaling_laws, default, two threads": (
-        "scaling_laws", library, "sum of log-Huber, automatic", "",
-        {"robust": "auto", "workers": 2},
-    ),
-    "scaling_laws, select with 500 draws": (
-        "scaling_laws", selection, "weighted candidates, backtested", "", {},
-    ),
-    "chinchilla": ("chinchilla", chinchilla, "mean of log-Huber 1e-3", "no intervals", {}),
-    "simple-scaling-laws": (
-        "simple-scaling-laws", simple_scaling_laws, "weighted least squares of the loss",
-        "no robust loss, no log residuals", {},
-    ),
-}  # fmt: skip
+def judged(found: dict, actual: list[float]) -> dict:
+    """Error, coverage and interval score of one split; a loss that is not positive is none."""
+    if "refused" in found:
+        return found
+    low, middle, high = (None if a is None else np.array(a, dtype=float) for a in found["answer"])
+    if not (np.isfinite(middle) & (middle > 0)).all():
+        return {"refused": "a prediction that is not a positive number"}
+    y = np.log(actual)
+    out = {"error": float(np.abs(np.log(middle) - y).mean()), "seconds": found["seconds"]}
+    if low is not None and np.isfinite([low, high]).all():
+        low, high = (np.log(np.maximum(a, 1e-300)) for a in (low, high))
+        miss = np.maximum(low - y, 0) + np.maximum(y - high, 0)
+        out["cover"] = float(np.mean((y >= low) & (y <= high)))
+        out["score"] = float(np.mean(high - low + MISS * miss))
+    return out
 
 
-# --- running them --------------------------------------------------------------------------------
-
-
-def worker(name: str, rows_file: str, grid: int) -> None:
-    """Run one tool in this process and print what it found as the last line."""
-    distribution, function, _, _, options = TOOLS[name]
-    try:
-        version = importlib.metadata.version(distribution)
-    except importlib.metadata.PackageNotFoundError:
-        if distribution != "scaling_laws":
-            print(json.dumps({"absent": True}))
-            return
-        sys.path.insert(0, str(ROOT))  # the checkout itself
-        import scaling_laws
-
-        version = scaling_laws.__version__
-    with contextlib.redirect_stdout(sys.stderr):
-        found = function(np.load(rows_file), grid=grid, **options)
-    versions = {"python": platform.python_version(), "numpy": np.__version__}
-    print(json.dumps({**found, "version": version, **versions}))
-
-
-def run(name: str, rows_file: Path, grid: int, peers: str) -> dict:
-    interpreter = sys.executable if TOOLS[name][0] == "scaling_laws" else peers
-    command = [interpreter, __file__, "--worker", name, "--rows", str(rows_file)]
+def run(interpreter: str, *arguments: str) -> dict:
+    """What a fresh interpreter prints as its last line."""
     done = subprocess.run(
-        [*command, "--grid", str(grid)],
+        [interpreter, *arguments],
         capture_output=True,
         text=True,
         check=False,
-        env={**os.environ, "MPLBACKEND": "Agg"},
+        env={**os.environ, **ENVIRONMENT},
     )
     if done.returncode:
         return {"failed": (done.stderr.strip().splitlines() or ["no message"])[-1]}
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def judged(found: dict, name: str, rows: np.ndarray) -> dict:
-    """Add the common objective and the medians."""
-    _, _, minimises, lacks, _ = TOOLS[name]
-    out = {"tool": name, "minimises": minimises, "lacks": lacks, **found}
-    if "coef" in found:
-        out["objective"] = common_objective(rows, found["coef"])
-    if "fit_wall" in found:
-        out["fit_seconds"] = statistics.median(found["fit_wall"])
-        out["fit_processor_seconds"] = statistics.median(found["fit_busy"])
-    if "draws" in found:
-        out["draws_per_second"] = found["draws"] / statistics.median(found["draw_wall"])
-        out["draws_per_processor_second"] = found["draws"] / statistics.median(found["draw_busy"])
+def version(interpreter: str, distribution: str) -> str | None:
+    """Version under that interpreter; None where it is not installed."""
+    if distribution == "scaling_laws":
+        return run(interpreter, "-c", "import scaling_laws as s; print(f'\"{s.__version__}\"')")
+    code = f"import json, importlib.metadata as m; print(json.dumps(m.version('{distribution}')))"
+    found = run(interpreter, "-c", code)
+    return None if isinstance(found, dict) else found
+
+
+def import_seconds(interpreter: str, statement: str) -> list[float]:
+    """Wall and processor seconds of an import in a fresh interpreter, whose start is left out."""
+    code = (
+        f"import time\nw, p = time.perf_counter(), time.process_time()\n{statement}\n"
+        "print([time.perf_counter() - w, time.process_time() - p])"
+    )
+    return run(interpreter, "-c", code)
+
+
+def rounds(names: list[str], interpreters: dict[str, str], number: int, folder: Path) -> dict:
+    """All tools in turn, over and over."""
+    found: dict[str, list[dict]] = {name: [] for name in names}
+    for i in range(number):
+        for name in names:
+            python = interpreters[name]
+            imports = import_seconds(python, TOOLS[name].loads)
+            once = run(python, __file__, "--worker", "fit", name, str(folder))
+            found[name].append({"import": imports, **once})
+            print(f"round {i + 1}, {name}: {once.get('failed', 'done')}", file=sys.stderr)
+    return found
+
+
+def load() -> list[float]:
+    """What else the machine does: processes at work over 1, 5 and 15 minutes."""
+    return [round(v, 1) for v in os.getloadavg()]
+
+
+def about(rows: np.ndarray, splits: list[dict], number: int) -> dict:
+    """Where and on what all this was measured."""
+
+    def git(*words: str) -> str:
+        call = subprocess.run(
+            ["git", *words], cwd=ROOT, capture_output=True, text=True, check=False
+        )
+        return call.stdout.strip()
+
+    return {
+        "commit": git("rev-parse", "HEAD"),
+        "changed_since_commit": git("status", "--porcelain", "scaling_laws", str(HERE)) != "",
+        "python": platform.python_version(),
+        "numpy": importlib.metadata.version("numpy"),
+        "machine": platform.machine(),
+        "cores": os.cpu_count(),
+        "load": load(),
+        "rows": len(rows),
+        "rounds": number,
+        "splits": len(splits),
+    }
+
+
+def entry(
+    name: str, rows: np.ndarray, found: list[dict], answers: dict, splits: list[dict]
+) -> dict:
+    """What is stored of one tool."""
+    tool = TOOLS[name]
+    out = {"tool": name, "minimises": tool.minimises, "intervals": tool.intervals, "rounds": found}
+    if coef := found[0].get("coef"):
+        out["objective"] = common_objective(rows, {n: coef[n] for n in COEFFICIENTS})
+    none = {"refused": answers.get("failed", "no answer")}
+    out["splits"] = {
+        s["name"]: {"kind": s["kind"], "family": s["family"]}
+        | judged(answers.get(s["name"], none), s["actual"])
+        for s in splits
+    }
     return out
 
 
-def markdown(results: list[dict]) -> str:
-    head = (
-        "| tool | version | minimises | objective | one fit [s] | its processor time [s] "
-        "| draws/s | draws per processor second | missing |"
-    )
-    lines = [head, "|---|---|---|---:|---:|---:|---:|---:|---|"]
-    for r in results:
-        if "fit_seconds" not in r:
-            state = "absent" if r.get("absent") else f"failed: {r['failed']}"
-            lines.append(f"| {r['tool']} | {state} | {r['minimises']} | | | | | | |")
-            continue
-        objective = f"{r['objective']:.8f}" if "objective" in r else "none"
-        draws = ("draws_per_second", "draws_per_processor_second")
-        rates = " | ".join(f"{r[d]:,.0f}" if d in r else "none" for d in draws)
-        lines.append(
-            f"| {r['tool']} | {r['version']} | {r['minimises']} | {objective} "
-            f"| {r['fit_seconds']:.3g} | {r['fit_processor_seconds']:.3g} | {rates} "
-            f"| {r['lacks']} |"
-        )
-    return "\n".join(lines)
+def compare(names: list[str], peers: str, number: int, every: int) -> dict:
+    """Everything measured, as it is stored."""
+    rows, splits = open_rows(), declared_splits(every)
+    pythons = {
+        n: sys.executable if TOOLS[n].distribution == "scaling_laws" else peers for n in names
+    }
+    versions = {n: version(pythons[n], TOOLS[n].distribution) for n in names}
+    present = [n for n in names if versions[n]]
+    facts = about(rows, splits, number)
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        np.save(folder / "rows.npy", rows)
+        asked = [{k: v for k, v in s.items() if k != "actual"} for s in splits]
+        (folder / "splits.json").write_text(json.dumps(asked), encoding="utf-8")
+        found = rounds(present, pythons, number, folder)
+        answers = {}
+        for n in present:
+            answers[n] = run(pythons[n], __file__, "--worker", "splits", n, str(folder))
+            print(f"splits, {n}: {answers[n].get('failed', 'done')}", file=sys.stderr)
+    results = [
+        entry(n, rows, found[n], answers[n], splits) | {"version": versions[n]}
+        if n in present
+        else {"tool": n, "minimises": TOOLS[n].minimises, "absent": True}
+        for n in names
+    ]
+    return {"about": facts | {"load_after": load()}, "tools": results}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--peers", default=sys.executable, help="interpreter that has the peers")
-    parser.add_argument("--grid", type=int, default=5, help="chinchilla's grid points an axis")
-    parser.add_argument("--tools", nargs="*", choices=TOOLS, help="default: all")
-    parser.add_argument("--output", type=Path, help="write everything measured as JSON")
-    parser.add_argument("--worker", choices=TOOLS, help=argparse.SUPPRESS)
-    parser.add_argument("--rows", help=argparse.SUPPRESS)
+    parser.add_argument("--tools", nargs="*", choices=TOOLS, default=TOOLS, help="default: all")
+    parser.add_argument("--rounds", type=int, default=ROUNDS, help="fits of the same runs")
+    parser.add_argument("--every", type=int, default=EVERY, help="take every so-manieth split")
+    parser.add_argument("--output", type=Path, default=RESULTS)
+    parser.add_argument("--page", type=Path, default=PAGE, help="page to write the tables into")
+    parser.add_argument("--tables", action="store_true", help="only write the tables again")
+    parser.add_argument("--worker", nargs=3, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.worker:
-        worker(options.worker, options.rows, options.grid)
+        task, name, folder = options.worker
+        worker(task, name, Path(folder))
         return
-    rows = open_rows() if OPEN_DATA.is_file() else synthetic_rows()
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "rows.npy"
-        np.save(file, rows)
-        results = []
-        for name in options.tools or TOOLS:
-            results.append(judged(run(name, file, options.grid, options.peers), name, rows))
-            print(f"{name}: done", file=sys.stderr)
-    about = {
-        "rows": len(rows),
-        "data": "published" if OPEN_DATA.is_file() else "synthetic",
-        "cores": os.cpu_count(),
-        "chinchilla_starts": options.grid**5,
-    }
-    print(markdown(results))
-    if options.output:
-        options.output.write_text(
-            json.dumps({**about, "results": results}, indent=1) + "\n", encoding="utf-8"
-        )
+    if not options.tables:
+        names = [n for n in TOOLS if n in {FIT, SELECT, *options.tools}]
+        found = compare(names, options.peers, options.rounds, options.every)
+        options.output.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    write_page(json.loads(options.output.read_text(encoding="utf-8")), options.page)
 
 
 if __name__ == "__main__":
