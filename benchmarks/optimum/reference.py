@@ -144,7 +144,7 @@ def laws_for(data):
 def columns(family, data):
     """Inputs of order one, and logarithms of the target."""
     x = [data.table[name].to_numpy() for name in family.inputs]
-    if family.rescale is not None:
+    if family.rescale is not None or family.name.startswith(("log_linear", "linear")):
         pure = family.units or ("own",) * len(x)
         x = [
             v if unit == "" else v / np.exp(np.log(v).mean())
@@ -287,7 +287,7 @@ def main():
             row = {"set": data.name, "law": family.name, "rows": len(data.table)}
             try:
                 value, seconds = ours(family, data)
-            except sl.ScalingLawError as error:
+            except (sl.ScalingLawError, np.linalg.LinAlgError) as error:
                 rows.append(row | {"worse": True, "error": str(error)})
                 print(f"{key}: {error}")
                 continue

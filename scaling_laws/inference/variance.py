@@ -217,6 +217,7 @@ def _orthonormal(matrix: Array) -> Array:
     """Orthonormal basis of the columns, dependent ones left out."""
     if not matrix.shape[1]:
         return matrix
+    matrix = np.where(np.isfinite(matrix), matrix, 0.0)  # a draw of no use must not end a fit
     length = np.linalg.norm(matrix, axis=0)
     left, size, _ = np.linalg.svd(matrix / np.maximum(length, 1e-300), full_matrices=False)
     return np.asarray(left[:, size > 1e-12 * max(float(size.max(initial=0.0)), 1e-300)])

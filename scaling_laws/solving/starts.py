@@ -18,11 +18,12 @@ _GRID_POINTS = {1: 64, 2: 16}  # per searched coefficient
 _SOBOL_POINTS = {3: 512, 4: 1024}
 _MOST_SOBOL_POINTS = 2048
 _MOST_ROWS = 128
+_FEW_STARTS = 6
 _ELEMENTS = 400_000
 _LOG_STEP = 1e-3  # small, so that an exponential of it cannot overflow
 
 
-def find_starts(problem: Problem, given: Array | None = None, limit: int = 6) -> Array:
+def find_starts(problem: Problem, given: Array | None = None, limit: int | None = None) -> Array:
     """Return up to ``limit`` distinct starting points, best first, shape ``(m, q)``.
 
     Parameters
@@ -30,6 +31,8 @@ def find_starts(problem: Problem, given: Array | None = None, limit: int = 6) ->
     problem : Problem
     given : ndarray (m, p), optional
         Starts to try as they are, all coefficients; a row with NaN narrows a second search.
+    limit : int, optional
+        Default: six, twice as many where four coefficients and more are searched.
 
     Raises
     ------
@@ -61,7 +64,8 @@ def find_starts(problem: Problem, given: Array | None = None, limit: int = 6) ->
             f"no starting point of '{problem.family.name}' predicts a valid target. Check the "
             "units of the inputs, or pass start= with a value for every coefficient."
         )
-    return _distinct(points, score, limit)
+    searched = sum(small.family.coefficients[i].linear is None for i in problem.free)
+    return _distinct(points, score, limit or (_FEW_STARTS if searched < 4 else 2 * _FEW_STARTS))
 
 
 def thinned(problem: Problem, rows: int) -> Problem:
