@@ -66,7 +66,8 @@ class Cuts:
     def distance(self) -> Array:
         """Natural-log distance of every row beyond the largest value fitted ``(c, n)``."""
         largest = np.where(self.train, self.axis, -np.inf).max(axis=1, initial=-np.inf)
-        return np.asarray(log_distance(self.axis, largest[:, None], np.ptp(self.axis)))
+        low, span = self.axis.min(), np.ptp(self.axis)
+        return np.asarray(log_distance(self.axis, low, largest[:, None], span))
 
 
 def make_cuts(runs: Runs, along: str) -> Cuts:
