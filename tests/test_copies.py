@@ -52,6 +52,14 @@ def _fit_of_seconds():
     return sl.fit(runs, "product", inputs=["params", "tokens"], target="seconds", draws=0)
 
 
+def _chain():
+    runs = grid_runs(4, 4)
+    runs["error"] = 0.8 - 0.9 * np.exp(-0.4 * runs.loss)
+    options = {"draws": 20, "law_error": False}
+    link = sl.fit(runs, "loss_to_error", inputs=("loss",), target="error", **options)
+    return sl.chain(sl.fit(runs, "chinchilla", **options), link)
+
+
 def _plan():
     return sl.Planner(_fit()).for_budget(flops=[1e22, 1e23])
 
@@ -59,6 +67,7 @@ def _plan():
 MADE = {
     "ArchitectureCost": lambda: sl.ArchitectureCost(sl.ShapeRule()),
     "Baseline": lambda: sl.constant_exponent(_isoflop_runs()),
+    "Chain": _chain,
     "Coefficient": lambda: sl.get_law("chinchilla").coefficients[0],
     "Comparison": lambda: sl.compare(
         {"a": _fit(), "b": _fit()}, at=AT, pooling="apart", law_error=False
@@ -102,8 +111,8 @@ MADE = {
         lambda params, tokens: sl.published.BESIROGLU_2024(params=params, tokens=tokens),
     ),
 }
-# Steps hold functions that no pickle takes; an envelope and a growth take long to make.
-ELSEWHERE = {"CleaningStep", "Envelope", "Growth"}
+# Two hold functions that no pickle takes; an envelope and a growth take long to make.
+ELSEWHERE = {"CleaningStep", "Envelope", "Growth", "Parametrization"}
 
 
 def same(one, other):

@@ -22,6 +22,7 @@ from scaling_laws.solving.setup import Settings
 _PRIOR_RATE = 1.0  # of a link's own error per e-fold of loss below the data: see docs/downstream.md
 _WIDEST = 3.0  # times that, either way, that one link's backtests may say
 _PRIOR_CUTS = 3.0  # cuts of a backtest that this is worth
+_NEAREST = 1e-9  # times the smallest loss of the data: a loss of 0 or less is as far away as this
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +70,8 @@ class ChainedPredictive(Predictive):
             value = self.link.family.evaluate([loss], [c[:, None] for c in coef.T])
         score = self._scaled(np.broadcast_to(value, loss.shape))
         if "law" in parts and self.link_error is not None:
-            size = self.link_error.at(self.link.family.inputs, [1.0 / expected])
+            ((name, (_, best)),) = self.link_error.largest.items()
+            size = self.link_error.at((name,), [1.0 / np.maximum(expected, _NEAREST / best)])
             score = score + size * self.z_law[span][:, None]
         if "run" in parts:
             score = self._noisy(score, expected, span)
