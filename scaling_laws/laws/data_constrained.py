@@ -267,7 +267,7 @@ def _log_worth_of_passes(U: Any, passes: Any, tau: Any) -> Any:
     passes = np.asarray(passes)
     log_worth = np.log(U) + np.log(np.minimum(passes, 1.0))
     kept, faded = 1.0, np.exp(-np.log(2.0) / tau)
-    for j in range(1, int(np.ceil(passes.max()))):
+    for j in range(1, int(np.ceil(passes.max(initial=1.0)))):
         kept = kept * faded
         if np.all(np.abs(kept) < _NEGLIGIBLE):
             break
