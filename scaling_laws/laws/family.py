@@ -94,6 +94,11 @@ def exponent(
     return Coefficient(name, "exponent", 0.0, upper, None, starts, meaning)
 
 
+def signed_exponent(name: str, starts: tuple[float, float], meaning: str = "") -> Coefficient:
+    """Rate of a power of either sign; searched."""
+    return Coefficient(name, "exponent", -3.0, 3.0, None, starts, meaning)
+
+
 def scale(name: str, starts: tuple[float, float] = (1e-3, 1e3), meaning: str = "") -> Coefficient:
     """Positive constant carrying an input's unit; searched on a logarithmic grid."""
     return Coefficient(name, "scale", 0.0, np.inf, None, starts, meaning)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from scaling_laws.errors import DataError
-from scaling_laws.laws.elementary import grown
+from scaling_laws.laws.elementary import additive_rescale, grown
 from scaling_laws.laws.family import Coefs, LawFamily, amplitude, exponent, floor
 from scaling_laws.quantities import check_values
 
@@ -121,8 +121,8 @@ def _chinchilla_annealing(
 
 def _chinchilla_annealing_rescale(coef: Coefs, factors: Sequence[float]) -> dict[str, Any]:
     size, data, area = factors
-    A, B = grown(coef["A"], coef["alpha"], size), grown(coef["B"], coef["beta"], data)
-    return {**coef, "A": A, "B": B, "C": grown(coef["C"], -coef["r"], size) / area}
+    out = additive_rescale(coef, (size, data))
+    return {**out, "C": grown(coef["C"], -coef["r"], size) / area}
 
 
 chinchilla_annealing = LawFamily(
