@@ -174,10 +174,25 @@ class TestLinkError:
         assert size[:2].tolist() == pytest.approx([0.0, 0.0], abs=1e-9)
         assert size[2] == pytest.approx(error.rates["task_loss"] * np.log(1 / 0.9))
 
+    @pytest.mark.parametrize("unit", [1e-3, 1e3])
+    def test_scores_in_another_unit_have_their_intervals_in_it(self, unit):
+        runs = world(3).assign(run=range(24))  # so that draws do not depend on the scores
+        widths = []
+        for scale in (1.0, unit):
+            table = runs.assign(score=scale * runs.accuracy)
+            loss = sl.fit(table, "power_with_floor", target="task_loss", draws=50)
+            bound = {"inputs": ("task_loss",), "target": "score", "residual": "linear"}
+            held = {"chance": 0.25 * scale, "best": 0.95 * scale}
+            link = sl.fit(table, "logistic", fixed=held, draws=50, **bound)
+            ahead = sl.chain(loss, link).predict(flops=1e23, kind="mean")
+            widths.append((ahead.score_high - ahead.score_low)[0] / scale)
+        assert widths[1] == pytest.approx(widths[0], rel=1e-3)
+
     def test_a_loss_below_zero_is_as_far_as_can_be(self):
         steps = np.arange(1.0, 13.0) * 100
         runs = {"steps": steps, "task_loss": 3.0 - steps / 600}
-        runs["accuracy"] = 0.95 - 0.7 / (1 + np.exp(3.0 * (2.0 - runs["task_loss"])))
+        share = 0.95 - 0.7 / (1 + np.exp(3.0 * (2.0 - runs["task_loss"])))
+        runs["accuracy"] = share + 0.002 * np.random.default_rng(0).standard_normal(12)
         inputs = ("steps",)
         loss = sl.fit(
             runs, "linear", inputs=inputs, target="task_loss", residual="linear", draws=50

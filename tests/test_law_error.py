@@ -51,6 +51,18 @@ class TestLawError:
         assert at(10 ** (n + step), 10 ** (d + step)) >= at(10**n, 10**d) - 1e-12
 
 
+@pytest.mark.parametrize("law", ["coupled", "translog"])
+@pytest.mark.parametrize("unit", [1e-3, 1e3])
+def test_errors_of_a_linear_target_are_in_its_unit(law, unit):
+    runs = grid_runs(4, 4, noise=0.02).assign(run=range(16))  # draws go by the run
+    about = {"inputs": PAIR, "target": "score", "residual": "linear", "draws": 10}
+    rates = [
+        sl.fit(runs.assign(score=u * runs.loss), law, **about).predictive.law_error.rates
+        for u in (1.0, unit)
+    ]
+    assert {n: r / unit for n, r in rates[1].items()} == pytest.approx(rates[0], rel=1e-4)
+
+
 class TestInputsThatMayBeZero:
     """A row's interval is its own, whatever other rows are asked for with it."""
 

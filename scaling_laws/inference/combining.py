@@ -12,8 +12,8 @@ from scaling_laws.inference.calibration import Calibration
 from scaling_laws.inference.interval import Predictive, Spread
 from scaling_laws.inference.law_error import LawError
 from scaling_laws.inference.resample import cluster_weights, keyed_normals, keyed_ranks
-from scaling_laws.inference.trials import direction_kind
-from scaling_laws.inference.weighing import Weighed, directions, target_unit
+from scaling_laws.inference.trials import direction_kind, target_unit
+from scaling_laws.inference.weighing import Weighed, directions
 from scaling_laws.laws.combined import combine
 from scaling_laws.solving.objective import Array
 

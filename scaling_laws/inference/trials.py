@@ -324,6 +324,11 @@ def _drawn_to(pull: Mapping[str, tuple[float, float]], problem: Problem, starts:
     return replace(problem, prior_mean=mean, prior_precision=precision)
 
 
+def target_unit(problem: Problem) -> float:
+    """What errors on the residual scale are relative to: linear ones, the target's spread."""
+    return float(np.std(problem.y)) if problem.residual == "linear" else 1.0
+
+
 def noise_variance(problem: Problem, free: Array, weights: Array, delta: Array) -> Array:
     """Mean squared residual, clipped at Huber's turning point, degrees of freedom counted.
 
@@ -339,7 +344,8 @@ def noise_variance(problem: Problem, free: Array, weights: Array, delta: Array) 
 def prediction_variance(
     problem: Problem, there: Problem, free: Array, weights: Array, delta: Array
 ) -> Array:
-    """Sandwich variance of predictions on the residual scale ``(k, m)``, at most one."""
+    """Sandwich variance of predictions on the residual scale ``(k, m)``, at most one unit."""
+    most = target_unit(problem) ** 2
     with np.errstate(all="ignore"):
         psi, jac, bread = score_and_bread(problem, free, weights, delta)
         meat = np.matmul(jac * (psi**2)[:, None, :], jac.transpose(0, 2, 1))
@@ -347,7 +353,7 @@ def prediction_variance(
         _, slope = there.residuals_with_jacobian(free)
         pulled = np.matmul(inverse, slope)
         variance = np.einsum("kqn,kqr,krn->kn", pulled, meat, pulled, optimize=True)
-    return np.asarray(np.minimum(np.where(np.isfinite(variance), variance, 1.0), 1.0))
+    return np.asarray(np.minimum(np.where(np.isfinite(variance), variance, most), most))
 
 
 def score_and_bread(
