@@ -13,7 +13,7 @@ from scaling_laws.inference.backtest import automatic_cuts
 from scaling_laws.inference.interval import Predictive
 from scaling_laws.inference.law_error import LawError
 from scaling_laws.inference.resample import keyed_normals, keyed_ranks
-from scaling_laws.inference.trials import Cuts, run_trial, target_unit
+from scaling_laws.inference.trials import Cuts, run_trial
 from scaling_laws.inference.weighing import backtested_rate
 from scaling_laws.laws.combined import compose
 from scaling_laws.laws.family import LawFamily
@@ -184,7 +184,7 @@ def link_law_error(settings: Settings, runs: Runs, family: LawFamily) -> LawErro
     axis = 1.0 / loss
     cuts = Cuts(name, axis, automatic_cuts(axis), "one input")
     largest = {name: (float(axis.min()), float(axis.max()))}
-    prior = _PRIOR_RATE * target_unit(settings.prepare(runs, family).problem)
+    prior = _PRIOR_RATE * settings.target_unit(runs)
     try:
         trial = run_trial(settings, runs, family, cuts, focuses=(settings.focus,))
     except ScalingLawError:

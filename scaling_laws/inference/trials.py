@@ -16,7 +16,7 @@ from scaling_laws.errors import DataError
 from scaling_laws.inference.backtest import automatic_cuts, log_distance
 from scaling_laws.laws.family import LawFamily
 from scaling_laws.solving.batch import solve_batch
-from scaling_laws.solving.objective import Array, Problem, robust_scale
+from scaling_laws.solving.objective import Array, Problem, robust_scale, target_unit
 from scaling_laws.solving.setup import Prepared, Settings
 from scaling_laws.solving.starts import find_starts
 from scaling_laws.solving.weightings import solve_weightings
@@ -324,11 +324,6 @@ def _drawn_to(pull: Mapping[str, tuple[float, float]], problem: Problem, starts:
     return replace(problem, prior_mean=mean, prior_precision=precision)
 
 
-def target_unit(problem: Problem) -> float:
-    """What errors on the residual scale are relative to: linear ones, the target's spread."""
-    return float(np.std(problem.y)) if problem.residual == "linear" else 1.0
-
-
 def noise_variance(problem: Problem, free: Array, weights: Array, delta: Array) -> Array:
     """Mean squared residual, clipped at Huber's turning point, degrees of freedom counted.
 
@@ -345,7 +340,7 @@ def prediction_variance(
     problem: Problem, there: Problem, free: Array, weights: Array, delta: Array
 ) -> Array:
     """Sandwich variance of predictions on the residual scale ``(k, m)``, at most one unit."""
-    most = target_unit(problem) ** 2
+    most = target_unit(problem.residual, problem.y) ** 2
     with np.errstate(all="ignore"):
         psi, jac, bread = score_and_bread(problem, free, weights, delta)
         meat = np.matmul(jac * (psi**2)[:, None, :], jac.transpose(0, 2, 1))

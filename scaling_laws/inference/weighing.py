@@ -12,9 +12,9 @@ from scaling_laws.data.runs import Runs
 from scaling_laws.errors import Note, ScalingLawError
 from scaling_laws.inference.calibration import Calibration, bundled_calibration
 from scaling_laws.inference.law_error import LawError, excess_rate, weighted_median
-from scaling_laws.inference.trials import Cuts, Trial, make_cuts, run_trial, target_unit
+from scaling_laws.inference.trials import Cuts, Trial, make_cuts, run_trial
 from scaling_laws.laws.family import LawFamily
-from scaling_laws.solving.objective import Array
+from scaling_laws.solving.objective import Array, target_unit
 from scaling_laws.solving.setup import Settings
 
 _LEAST_ERROR = 1e-5
@@ -98,7 +98,8 @@ def weigh(
     weights = np.exp(-calibration.power * (scores - scores.min()))
     weights = weights / weights.sum()
     found = held_out_errors(trials, cuts, weights, calibration.coefficient_share)
-    prior_rate = calibration.rate(cuts.known_as) * target_unit(trials[0].problem)
+    problem = trials[0].problem
+    prior_rate = calibration.rate(cuts.known_as) * target_unit(problem.residual, problem.y)
     rate, used = excess_rate(*found, prior_rate, calibration.rate_cuts)
     return Weighed(tuple(trials), cuts, labels, np.exp(backtest), scores, weights, rate, used, told)
 
@@ -185,7 +186,7 @@ def fitted_law_error(
     """
     calibration = calibration or bundled_calibration()
     rates, unsure = {}, []
-    unit = target_unit(settings.prepare(runs, family).problem)
+    unit = settings.target_unit(runs)
     for along in directions(runs):
         cuts = make_cuts(runs, along)
         rates[along] = prior = calibration.rate(along, alone=True) * unit
