@@ -174,6 +174,35 @@ class TestLinkError:
         assert size[:2].tolist() == pytest.approx([0.0, 0.0], abs=1e-9)
         assert size[2] == pytest.approx(error.rates["task_loss"] * np.log(1 / 0.9))
 
+    @pytest.mark.parametrize("unit", [1e-3, 1e3])
+    def test_scores_in_another_unit_have_their_intervals_in_it(self, unit):
+        runs = world(3).assign(run=range(24))  # so that draws do not depend on the scores
+        widths = []
+        for scale in (1.0, unit):
+            table = runs.assign(score=scale * runs.accuracy)
+            loss = sl.fit(table, "power_with_floor", target="task_loss", draws=50)
+            bound = {"inputs": ("task_loss",), "target": "score", "residual": "linear"}
+            held = {"chance": 0.25 * scale, "best": 0.95 * scale}
+            link = sl.fit(table, "logistic", fixed=held, draws=50, **bound)
+            ahead = sl.chain(loss, link).predict(flops=1e23, kind="mean")
+            widths.append((ahead.score_high - ahead.score_low)[0] / scale)
+        assert widths[1] == pytest.approx(widths[0], rel=1e-3)
+
+    def test_a_loss_below_zero_is_as_far_as_can_be(self):
+        steps = np.arange(1.0, 13.0) * 100
+        runs = {"steps": steps, "task_loss": 3.0 - steps / 600}
+        share = 0.95 - 0.7 / (1 + np.exp(3.0 * (2.0 - runs["task_loss"])))
+        runs["accuracy"] = share + 0.002 * np.random.default_rng(0).standard_normal(12)
+        inputs = ("steps",)
+        loss = sl.fit(
+            runs, "linear", inputs=inputs, target="task_loss", residual="linear", draws=50
+        )
+        link = sl.fit(runs, "logistic", target="accuracy", draws=50)
+        there = sl.chain(loss, link).predict(steps=[1200.0, 5000.0], kind="mean")
+        assert there.accuracy_high[0] - there.accuracy_low[0] < 0.05
+        assert there.accuracy_low[1] < 0.1
+        assert there.accuracy_high[1] > 0.99
+
 
 class TestPlanning:
     def test_the_best_split_for_accuracy_is_that_for_the_loss(self):
@@ -268,6 +297,10 @@ class TestMessages:
         pd.testing.assert_frame_equal(
             sl.load(tmp_path / "chain.json").predict(at), chain.predict(at)
         )
+
+    def test_numpy_counts_questions_too(self, chained):
+        one, other = (sl.chain(chained.loss, chained.link, questions=n) for n in (9, np.int64(9)))
+        assert one.predict(flops=1e22).equals(other.predict(flops=1e22))
 
     def test_the_text_names_both_steps(self, chained):
         text = str(sl.chain(chained.loss, chained.link, questions=1_000))

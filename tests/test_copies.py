@@ -52,15 +52,12 @@ def _fit_of_seconds():
     return sl.fit(runs, "product", inputs=["params", "tokens"], target="seconds", draws=0)
 
 
-def _fit_of_task_loss():
-    runs = grid_runs(4, 4).rename(columns={"loss": "task_loss"})
-    return sl.fit(runs, "chinchilla", target="task_loss", draws=20, law_error=False)
-
-
-def _link():
-    loss = np.linspace(1.9, 3.2, 12)
-    table = {"task_loss": loss, "accuracy": 0.25 + 0.6 / (1 + np.exp(4 * (loss - 2.4)))}
-    return sl.fit(table, "logistic", target="accuracy", draws=20)
+def _chain():
+    runs = grid_runs(4, 4)
+    runs["error"] = 0.8 - 0.9 * np.exp(-0.4 * runs.loss)
+    options = {"draws": 20, "law_error": False}
+    link = sl.fit(runs, "loss_to_error", inputs=("loss",), target="error", **options)
+    return sl.chain(sl.fit(runs, "chinchilla", **options), link)
 
 
 def _plan():
@@ -70,7 +67,7 @@ def _plan():
 MADE = {
     "ArchitectureCost": lambda: sl.ArchitectureCost(sl.ShapeRule()),
     "Baseline": lambda: sl.constant_exponent(_isoflop_runs()),
-    "Chain": lambda: sl.chain(_fit_of_task_loss(), _link()),
+    "Chain": _chain,
     "Coefficient": lambda: sl.get_law("chinchilla").coefficients[0],
     "Comparison": lambda: sl.compare(
         {"a": _fit(), "b": _fit()}, at=AT, pooling="apart", law_error=False
@@ -115,7 +112,7 @@ MADE = {
         lambda params, tokens: sl.published.BESIROGLU_2024(params=params, tokens=tokens),
     ),
 }
-# Steps hold functions that no pickle takes; an envelope and a growth take long to make.
+# Two hold functions that no pickle takes; an envelope and a growth take long to make.
 ELSEWHERE = {"CleaningStep", "Envelope", "Growth"}
 
 

@@ -51,6 +51,41 @@ class TestLawError:
         assert at(10 ** (n + step), 10 ** (d + step)) >= at(10**n, 10**d) - 1e-12
 
 
+@pytest.mark.parametrize("law", ["chinchilla", "coupled"])
+@pytest.mark.parametrize("unit", [1e-3, 1e3])
+def test_errors_of_a_linear_target_are_in_its_unit(law, unit):
+    runs = grid_runs(4, 4, noise=0.02).assign(run=range(16))  # draws go by the run
+    about = {"inputs": PAIR, "target": "score", "residual": "linear", "draws": 10}
+    rates = [
+        sl.fit(runs.assign(score=u * runs.loss), law, **about).predictive.law_error.rates
+        for u in (1.0, unit)
+    ]
+    assert {n: r / unit for n, r in rates[1].items()} == pytest.approx(rates[0], rel=0.01)
+
+
+class TestInputsThatMayBeZero:
+    """A row's interval is its own, whatever other rows are asked for with it."""
+
+    @pytest.mark.parametrize("least", [0.05, 0.0], ids=["measured above zero", "at zero too"])
+    def test_a_row_does_not_depend_on_the_others(self, least):
+        family = sl.get_law("annealing")
+        rng = np.random.default_rng(0)
+        total, area = np.geomspace(10, 200, 24), rng.uniform(0.05, 0.6, 24)
+        area[0] = least
+        inputs = dict(zip(family.inputs, (total, area), strict=True))
+        loss = family.with_coef(family.example)(**inputs) * np.exp(rng.normal(0, 0.003, 24))
+        annealed = sl.fit({**inputs, "loss": loss}, family, draws=50)
+        total, area = [200.0, 150.0, 400.0], [0.0, 0.9, 1.2]
+        names = annealed.inputs
+        together = annealed.predict(dict(zip(names, (total, area), strict=True)))
+        alone = [
+            annealed.predict(dict(zip(names, ([s], [a]), strict=True)))
+            for s, a in zip(total, area, strict=True)
+        ]
+        pd.testing.assert_frame_equal(together, pd.concat(alone, ignore_index=True))
+        assert (together.extrapolation[1:] > 0).all()
+
+
 class TestRate:
     def test_what_noise_explains_is_not_counted_twice(self):
         rng = np.random.default_rng(0)

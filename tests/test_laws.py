@@ -424,6 +424,13 @@ def test_without_complex_step_derivatives_are_central_differences():
 # --- a law with numbers ------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("name", list_laws())
+def test_no_inputs_give_no_values(name):
+    family = get_law(name)
+    law = family.with_coef(family.example)
+    assert law(**{n: np.array([]) for n in family.inputs}).shape == (0,)
+
+
 def test_law_takes_scalars_and_broadcasts_arrays():
     law = get_law("chinchilla").with_coef(get_law("chinchilla").example)
     value = law(params=7e10, tokens=1.4e12)

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import runpy
+from contextlib import redirect_stdout
+from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -17,19 +22,37 @@ FIELDS = [
 ]
 
 
-@pytest.fixture
-def short(monkeypatch):
-    monkeypatch.setenv("SCALING_LAWS_SHORT", "1")
-    for name in ("SCALING_LAWS_LOG", "SCALING_LAWS_SEED"):
-        monkeypatch.delenv(name, raising=False)
+@dataclass
+class Told:
+    """What a notebook left behind in its short form: its names, its log and what it printed."""
+
+    names: dict
+    log: bytes
+    printed: str
+
+
+def run_with_log(name, log):
+    printed = io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(printed):
+        patch.setenv("SCALING_LAWS_SHORT", "1")
+        patch.setenv("SCALING_LAWS_LOG", str(log))
+        patch.delenv("SCALING_LAWS_SEED", raising=False)
+        names = runpy.run_path(str(NOTEBOOKS / f"{name}.py"))
+    return Told(names, log.read_bytes(), printed.getvalue())
+
+
+@lru_cache(maxsize=1)
+def run_afresh(name):
+    with TemporaryDirectory() as folder:
+        return run_with_log(name, Path(folder) / "runs.jsonl")
 
 
 @pytest.mark.parametrize(("name", "table", "scale", "sklearn"), FIELDS, ids=[f[0] for f in FIELDS])
-def test_field(name, table, scale, sklearn, short, capsys):
+def test_field(name, table, scale, sklearn):
     if sklearn:
         pytest.importorskip("sklearn")
-    told = runpy.run_path(str(NOTEBOOKS / f"{name}.py"))
-    runs, plan, found = told[table], told["plan"], told["found"]
+    told = run_afresh(name)
+    runs, plan, found = (told.names[n] for n in (table, "plan", "found"))
     assert (runs.status == "ok").all()
     assert (found.table.status == "ok").all()
     assert plan.best[scale] >= 7.99 * runs[scale].max()
@@ -39,7 +62,7 @@ def test_field(name, table, scale, sklearn, short, capsys):
     assert found.low < found.predicted < found.high
     assert _better(found.predicted, runs[found.target], plan.target)
     assert _better(found.result, runs[found.target], plan.target)
-    assert found.target in capsys.readouterr().out
+    assert found.target in told.printed
 
 
 def _better(value, measured, target):
@@ -48,13 +71,12 @@ def _better(value, measured, target):
     return value > measured.median() if higher else value < measured.median()
 
 
-def test_a_log_is_taken_up(short, monkeypatch, tmp_path):
+def test_a_log_is_taken_up(tmp_path):
+    first = run_afresh("recommendation")
     log = tmp_path / "runs.jsonl"
-    monkeypatch.setenv("SCALING_LAWS_LOG", str(log))
-    first = runpy.run_path(str(NOTEBOOKS / "recommendation.py"))
-    lines = log.read_bytes()
-    again = runpy.run_path(str(NOTEBOOKS / "recommendation.py"))
-    assert log.read_bytes() == lines
-    assert again["found"].result == first["found"].result
-    assert again["found"].predicted == first["found"].predicted
-    assert (first["runs"].recall == again["runs"].recall).all()
+    log.write_bytes(first.log)
+    again = run_with_log("recommendation", log)
+    assert again.log == first.log
+    assert again.names["found"].result == first.names["found"].result
+    assert again.names["found"].predicted == first.names["found"].predicted
+    assert (first.names["runs"].recall == again.names["runs"].recall).all()

@@ -152,6 +152,12 @@ def test_coefficients_of_a_fit():
             "cannot write",
         ),
         (lambda: sl.parametrization("pow3").coef_of(sl.published.HOFFMANN_2022), "'chinchilla'"),
+        (lambda: sl.parametrization(["pow3"]), "no parametrization"),
+        (lambda: sl.parametrization("pow3").with_coef([1.0, 1.0, 1.0]), "by name"),
+        (
+            lambda: sl.parametrization("pow3").with_coef({"a": "one", "b": 1.0, "c": 1.0}),
+            "'a' must be a number",
+        ),
     ],
 )
 def test_what_cannot_be_written_is_refused(call, message):

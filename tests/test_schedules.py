@@ -93,6 +93,8 @@ class TestSums:
             ([1.0, -1.0], {}, "one number >= 0"),
             ([1.0, np.nan], {}, "learning_rate"),
             ([1.0, 1.0], {"momentum": 1.0}, "momentum must be in"),
+            ([1.0, 1.0], {"momentum": "0.9"}, "momentum must be in"),
+            ([1.0, 1.0], {"momentum": np.array([0.9, 0.9])}, "momentum must be in"),
             ([1.0, 1.0], {"warm_up": 2}, "warm_up must be"),
             ([1.0, 1.0], {"warm_up": True}, "warm_up must be"),
         ],

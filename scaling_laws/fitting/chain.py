@@ -252,7 +252,8 @@ def _check_steps(loss: Any, link: Any) -> None:
 
 def _noise_of_questions(link: Fit, questions: Any) -> float:
     """Root mean square of the binomial noise in the link's runs, on the logit scale."""
-    if isinstance(questions, bool) or not isinstance(questions, int) or questions < 1:
+    whole = isinstance(questions, int | np.integer) and not isinstance(questions, bool)
+    if not whole or questions < 1:
         raise DataError(f"questions must be a whole number > 0, got {questions!r}.")
     predictive = link.predictive
     if predictive.residual != "logit" or predictive.bounds != (0.0, 1.0):

@@ -169,11 +169,12 @@ class Predicts:
         beyond = np.zeros(len(inputs[0]))
         for name, value in named.items():
             low, high = self.ranges[name]
-            if low > 0 and (value > 0).all():
-                place = np.log10(value)  # of a ratio it could overflow
-                over = np.maximum(place - np.log10(high), np.log10(low) - place)
-            else:
+            with np.errstate(over="ignore"):
                 over = np.maximum(value - high, low - value) / max(high - low, 1e-300)
+            if low > 0:  # a value that is not positive, of an input that may be, has no decades
+                place = np.log10(np.where(value > 0, value, low))  # of a ratio it could overflow
+                decades = np.maximum(place - np.log10(high), np.log10(low) - place)
+                over = np.where(value > 0, decades, over)
             beyond = np.maximum(beyond, over - 1e-12)
         return np.where(beyond > 1e-9, beyond, 0.0)
 

@@ -192,8 +192,12 @@ class Selection(Predicts):
 
     def extrapolation_of(self, name: str, values: Array) -> float:
         """Mean natural-log distance beyond the largest value of an input or of compute."""
-        largest = self.ranges[name][1] if name in self.ranges else float(self.runs.compute().max())
-        return float(log_distance(values, largest * (1 + 1e-9), 1.0).mean())
+        if name in self.ranges:
+            low, high = self.ranges[name]
+        else:
+            compute = self.runs.compute()
+            low, high = float(compute.min()), float(compute.max())
+        return float(log_distance(values, low, high * (1 + 1e-9), 1.0).mean())
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write everything to a JSON file, atomically; `scaling_laws.load` reads it.

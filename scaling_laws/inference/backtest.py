@@ -219,7 +219,8 @@ def _backtest(
             "distance": np.log10(axis[~below] / axis[below].max()),
         }
         for n, seen, asked in zip(runs.inputs, train.x, held_out.x, strict=True):
-            rows[f"distance_{n}"] = log_distance(asked, float(seen.max()), 1.0) / np.log(10.0)
+            low, high = float(seen.min()), float(seen.max())
+            rows[f"distance_{n}"] = log_distance(asked, low, high, 1.0) / np.log(10.0)
         rows |= {"actual": held_out.y, "predicted": predicted}
         rows["error"] = signed_error(predicted, held_out.y)
         labels = pd.Index(list(held_out.index), name="row", tupleize_cols=False)
@@ -269,11 +270,21 @@ def _predicted(predictor: Any, held_out: Runs) -> Array:
     return np.asarray(values, dtype=float)
 
 
-def log_distance(values: Array, largest: Array | float, span: float) -> Array:
-    """Distance beyond ``largest``, zero below it: in logs, or in spans where not positive."""
-    if np.all(values > 0) and np.all(np.asarray(largest) > 0):
-        return np.asarray(np.maximum(np.log(values) - np.log(largest), 0.0))
-    return np.asarray(np.maximum(values - largest, 0.0) / max(span, 1e-300))
+def log_distance(values: Array, low: float, high: Array | float, span: float) -> Array:
+    """Distance beyond ``high``, zero below it: in logs, or in spans where ``low`` is not positive.
+
+    ``low`` and ``high`` are of the data, so that a value's distance does not depend on the others.
+
+    Examples
+    --------
+    >>> log_distance(np.array([0.0, np.e]), 0.5, 1.0, 0.5).tolist()
+    [0.0, 1.0]
+    >>> log_distance(np.array([0.0, 3.0]), 0.0, 1.0, 1.0).tolist()
+    [0.0, 2.0]
+    """
+    if low > 0 and np.all(np.asarray(high) > 0):
+        return np.asarray(np.maximum(np.log(np.maximum(values, low)) - np.log(high), 0.0))
+    return np.asarray(np.maximum(values - high, 0.0) / max(span, 1e-300))
 
 
 def automatic_cuts(axis: Array) -> Array:

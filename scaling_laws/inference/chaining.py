@@ -14,14 +14,15 @@ from scaling_laws.inference.interval import Predictive
 from scaling_laws.inference.law_error import LawError
 from scaling_laws.inference.resample import keyed_normals, keyed_ranks
 from scaling_laws.inference.trials import Cuts, run_trial
+from scaling_laws.inference.weighing import backtested_rate
 from scaling_laws.laws.combined import compose
 from scaling_laws.laws.family import LawFamily
 from scaling_laws.solving.objective import Array, inverse_transform, transform
 from scaling_laws.solving.setup import Settings
 
-_PRIOR_RATE = 1.0  # of a link's own error per e-fold of loss below the data: see docs/downstream.md
-_WIDEST = 3.0  # times that, either way, that one link's backtests may say
+_PRIOR_RATE = 1.0  # of a link's own error per e-fold of loss below the data: docs/downstream.md
 _PRIOR_CUTS = 3.0  # cuts of a backtest that this is worth
+_NEAREST = 1e-9  # times the smallest loss of the data: a loss of 0 or less is as far away as this
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +70,8 @@ class ChainedPredictive(Predictive):
             value = self.link.family.evaluate([loss], [c[:, None] for c in coef.T])
         score = self._scaled(np.broadcast_to(value, loss.shape))
         if "law" in parts and self.link_error is not None:
-            size = self.link_error.at(self.link.family.inputs, [1.0 / expected])
+            ((name, (_, best)),) = self.link_error.largest.items()
+            size = self.link_error.at((name,), [1.0 / np.maximum(expected, _NEAREST / best)])
             score = score + size * self.z_law[span][:, None]
         if "run" in parts:
             score = self._noisy(score, expected, span)
@@ -182,18 +184,10 @@ def link_law_error(settings: Settings, runs: Runs, family: LawFamily) -> LawErro
     axis = 1.0 / loss
     cuts = Cuts(name, axis, automatic_cuts(axis), "one input")
     largest = {name: (float(axis.min()), float(axis.max()))}
-    excess: list[float] = []
+    prior = _PRIOR_RATE * settings.target_unit(runs)
     try:
         trial = run_trial(settings, runs, family, cuts, focuses=(settings.focus,))
     except ScalingLawError:
-        return LawError({name: _PRIOR_RATE}, largest)
-    for c, held in enumerate(~cuts.train):
-        distance, error = cuts.distance[c][held], trial.errors[c, 0][held]
-        reach = float(np.mean(distance**2)) if held.any() else 0.0
-        if reach > 1e-6 and np.isfinite(error).all():
-            variance = trial.cut_noise_variance[c, 0] + trial.cut_variance[c, 0][held]
-            excess.append(float(np.mean(error**2) - np.mean(variance)) / reach)
-    total = _PRIOR_CUTS * _PRIOR_RATE**2 + sum(excess)
-    square = max(total, 0.0) / (_PRIOR_CUTS + len(excess))
-    rate = np.clip(np.sqrt(square), _PRIOR_RATE / _WIDEST, _PRIOR_RATE * _WIDEST)
-    return LawError({name: float(rate)}, largest)
+        return LawError({name: prior}, largest)
+    rate, _ = backtested_rate(trial, cuts, prior, _PRIOR_CUTS)
+    return LawError({name: rate}, largest)

@@ -13,9 +13,9 @@ from scaling_laws.inference.interval import Predictive, Spread
 from scaling_laws.inference.law_error import LawError
 from scaling_laws.inference.resample import cluster_weights, keyed_normals, keyed_ranks
 from scaling_laws.inference.trials import direction_kind
-from scaling_laws.inference.weighing import Weighed, directions, target_unit
+from scaling_laws.inference.weighing import Weighed, directions
 from scaling_laws.laws.combined import combine
-from scaling_laws.solving.objective import Array
+from scaling_laws.solving.objective import Array, target_unit
 
 _LEAST_WEIGHT = 0.001  # lighter candidates are listed but not drawn from
 
@@ -66,7 +66,7 @@ def combined_predictive(
         moved.append(_one_candidate(point, i, trial.prepared.raw(steps)))
         sizes.append(size)
     rates = {
-        n: constants.rate(direction_kind(runs.inputs, n)) * target_unit(first)
+        n: constants.rate(direction_kind(runs.inputs, n)) * target_unit(first.residual, first.y)
         for n in directions(runs)
     }
     weights = np.eye(len(places))[owner] if draws else np.zeros((0, len(places)))

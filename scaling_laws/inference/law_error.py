@@ -60,7 +60,7 @@ class LawError:
 
     def _beyond(self, name: str, values: Array) -> Array:
         low, high = self.largest[name]
-        return log_distance(np.asarray(values, dtype=float), high, high - low)
+        return log_distance(np.asarray(values, dtype=float), low, high, high - low)
 
     def _scale(self, named: Mapping[str, Array]) -> Array:
         """Distance in compute; without compute, the largest distance of an input."""

@@ -16,7 +16,7 @@ from scaling_laws.errors import DataError
 from scaling_laws.inference.backtest import automatic_cuts, log_distance
 from scaling_laws.laws.family import LawFamily
 from scaling_laws.solving.batch import solve_batch
-from scaling_laws.solving.objective import Array, Problem, robust_scale
+from scaling_laws.solving.objective import Array, Problem, robust_scale, target_unit
 from scaling_laws.solving.setup import Prepared, Settings
 from scaling_laws.solving.starts import find_starts
 from scaling_laws.solving.weightings import solve_weightings
@@ -67,7 +67,8 @@ class Cuts:
     def distance(self) -> Array:
         """Natural-log distance of every row beyond the largest value fitted ``(c, n)``."""
         largest = np.where(self.train, self.axis, -np.inf).max(axis=1, initial=-np.inf)
-        return np.asarray(log_distance(self.axis, largest[:, None], np.ptp(self.axis)))
+        low, span = self.axis.min(), np.ptp(self.axis)
+        return np.asarray(log_distance(self.axis, low, largest[:, None], span))
 
 
 def make_cuts(runs: Runs, along: str) -> Cuts:
@@ -356,7 +357,8 @@ def noise_variance(problem: Problem, free: Array, weights: Array, delta: Array) 
 def prediction_variance(
     problem: Problem, there: Problem, free: Array, weights: Array, delta: Array
 ) -> Array:
-    """Sandwich variance of predictions on the residual scale ``(k, m)``, at most one."""
+    """Sandwich variance of predictions on the residual scale ``(k, m)``, at most one unit."""
+    most = target_unit(problem.residual, problem.y) ** 2
     with np.errstate(all="ignore"):
         psi, jac, bread = score_and_bread(problem, free, weights, delta)
         meat = np.matmul(jac * (psi**2)[:, None, :], jac.transpose(0, 2, 1))
@@ -364,7 +366,7 @@ def prediction_variance(
         _, slope = there.residuals_with_jacobian(free)
         pulled = np.matmul(inverse, slope)
         variance = np.einsum("kqn,kqr,krn->kn", pulled, meat, pulled, optimize=True)
-    return np.asarray(np.minimum(np.where(np.isfinite(variance), variance, 1.0), 1.0))
+    return np.asarray(np.minimum(np.where(np.isfinite(variance), variance, most), most))
 
 
 def score_and_bread(

@@ -14,7 +14,7 @@ from scaling_laws.inference.calibration import Calibration, bundled_calibration
 from scaling_laws.inference.law_error import LawError, excess_rate, weighted_median
 from scaling_laws.inference.trials import Cuts, Trial, make_cuts, run_trial
 from scaling_laws.laws.family import LawFamily
-from scaling_laws.solving.objective import Array, Problem
+from scaling_laws.solving.objective import Array, target_unit
 from scaling_laws.solving.setup import Settings
 
 _LEAST_ERROR = 1e-5
@@ -98,7 +98,8 @@ def weigh(
     weights = np.exp(-calibration.power * (scores - scores.min()))
     weights = weights / weights.sum()
     found = held_out_errors(trials, cuts, weights, calibration.coefficient_share)
-    prior_rate = calibration.rate(cuts.known_as) * target_unit(trials[0].problem)
+    problem = trials[0].problem
+    prior_rate = calibration.rate(cuts.known_as) * target_unit(problem.residual, problem.y)
     rate, used = excess_rate(*found, prior_rate, calibration.rate_cuts)
     return Weighed(tuple(trials), cuts, labels, np.exp(backtest), scores, weights, rate, used, told)
 
@@ -114,11 +115,6 @@ def pool(weighed: Sequence[Weighed]) -> dict[str, tuple[float, int]]:
             entry[0] += float(score) * found.cuts_told
             entry[1] += found.cuts_told
     return {n: (s / k if k else 0.0, int(k)) for n, (s, k) in total.items()}
-
-
-def target_unit(problem: Problem) -> float:
-    """What law errors of these residuals are relative to: linear ones, the target's spread."""
-    return float(np.std(problem.y)) if problem.residual == "linear" else 1.0
 
 
 def _backtest_score(errors: Array, held: NDArray[np.bool_], decay: float) -> tuple[Array, int]:
@@ -190,26 +186,32 @@ def fitted_law_error(
     """
     calibration = calibration or bundled_calibration()
     rates, unsure = {}, []
+    unit = settings.target_unit(runs)
     for along in directions(runs):
         cuts = make_cuts(runs, along)
-        rates[along] = prior = calibration.rate(along, alone=True)
+        rates[along] = prior = calibration.rate(along, alone=True) * unit
         try:
             trial = run_trial(settings, runs, family, cuts, focuses=(settings.focus,))
         except ScalingLawError:
             unsure.append(along)
             continue
-        held = ~cuts.train
-        variance, noise = trial.cut_variance[:, 0], trial.cut_noise_variance[:, 0]
-        rates[along], used = excess_rate(
-            [e[0][rows] for e, rows in zip(trial.errors, held, strict=True)],
-            [s + v[rows] for s, v, rows in zip(noise, variance, held, strict=True)],
-            [d[rows] for d, rows in zip(cuts.distance, held, strict=True)],
-            prior,
-            calibration.rate_cuts,
-        )
+        rates[along], used = backtested_rate(trial, cuts, prior, calibration.rate_cuts)
         if used < _FEW_CUTS:
             unsure.append(along)
     return LawError(rates, runs.ranges()), _prior_notes(unsure)
+
+
+def backtested_rate(trial: Trial, cuts: Cuts, prior: float, prior_cuts: float) -> tuple[float, int]:
+    """Rate of one law's error beyond its cuts, under its first focus; see `excess_rate`."""
+    held = ~cuts.train
+    variance, noise = trial.cut_variance[:, 0], trial.cut_noise_variance[:, 0]
+    return excess_rate(
+        [e[0][rows] for e, rows in zip(trial.errors, held, strict=True)],
+        [s + v[rows] for s, v, rows in zip(noise, variance, held, strict=True)],
+        [d[rows] for d, rows in zip(cuts.distance, held, strict=True)],
+        prior,
+        prior_cuts,
+    )
 
 
 def directions(runs: Runs) -> list[str]:

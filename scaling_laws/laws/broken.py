@@ -18,6 +18,7 @@ from scaling_laws.laws.family import (
     plateau,
     scale,
     shape,
+    signed_exponent,
 )
 
 
@@ -26,7 +27,7 @@ def _width(name: str, starts: tuple[float, float], meaning: str) -> Coefficient:
     return Coefficient(name, "shape", 1e-3, 10.0, None, starts, meaning)
 
 
-_BEFORE = Coefficient("c0", "exponent", -3.0, 3.0, None, (-0.2, 1.0), "exponent before any break")
+_BEFORE = signed_exponent("c0", (-0.2, 1.0), "exponent before any break")
 
 
 def _broken(x: Any, E: Any, A: Any, c0: Any, *breaks: Any) -> Any:
@@ -70,7 +71,7 @@ broken_power = LawFamily(
         floor("E"),
         amplitude("A"),
         _BEFORE,
-        Coefficient("c1", "exponent", -3.0, 3.0, None, (-0.5, 1.5), "added to it by the break"),
+        signed_exponent("c1", (-0.5, 1.5), "added to it by the break"),
         scale("d", (1e-2, 1e2), "input at the break"),
         _width("f", (0.05, 1.5), "width of the break, in e-folds"),
     ),

@@ -7,9 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from scaling_laws.laws.elementary import grown, regrown
+from scaling_laws.laws.elementary import additive_rescale, grown, regrown
 from scaling_laws.laws.family import (
-    Coefficient,
     Coefs,
     LawFamily,
     amplitude,
@@ -17,18 +16,10 @@ from scaling_laws.laws.family import (
     floor,
     scale,
     shape,
+    signed_exponent,
 )
 
 _INPUTS = ("params", "tokens", "unique_tokens")
-
-
-def _either(name: str, starts: tuple[float, float], meaning: str = "") -> Coefficient:
-    """Exponent of either sign."""
-    return Coefficient(name, "exponent", -3.0, 3.0, None, starts, meaning)
-
-
-def _size_and_data_rescale(coef: Coefs, factors: Sequence[float]) -> dict[str, Any]:
-    return regrown(coef, ("A", coef["alpha"], factors[0]), ("B", coef["beta"], factors[1]))
 
 
 def _repeated_data_limit(
@@ -41,7 +32,7 @@ def _repeated_data_limit(
 
 def _repeated_data_limit_rescale(coef: Coefs, factors: Sequence[float]) -> dict[str, Any]:
     size, _, unique = factors
-    out = _size_and_data_rescale(coef, factors)
+    out = additive_rescale(coef, factors)
     return regrown(out, ("F", coef["gamma"], unique), ("F", coef["delta"], size))
 
 
@@ -55,8 +46,8 @@ repeated_data_limit = LawFamily(
         amplitude("B"),
         exponent("beta", (0.2, 1.2)),
         amplitude("F", "limit of many tokens processed, of one distinct token and parameter"),
-        _either("gamma", (-0.15, 0.15), "how it falls with distinct tokens"),
-        _either("delta", (-0.15, 0.15), "how it falls with size"),
+        signed_exponent("gamma", (-0.15, 0.15), "how it falls with distinct tokens"),
+        signed_exponent("delta", (-0.15, 0.15), "how it falls with size"),
     ),
     formula=r"L = A N^{-\alpha} + B D^{-\beta} + F U^{-\gamma} N^{-\delta}",
     reference="Li et al. 2026, arXiv:2604.22753, data-constrained law 1",
@@ -131,7 +122,7 @@ def _repeated_data_overfit(
 
 
 def _repeated_data_overfit_rescale(coef: Coefs, factors: Sequence[float]) -> dict[str, Any]:
-    return {**_size_and_data_rescale(coef, factors), "C": grown(coef["C"], -coef["d"], factors[0])}
+    return {**additive_rescale(coef, factors), "C": grown(coef["C"], -coef["d"], factors[0])}
 
 
 repeated_data_overfit = LawFamily(
@@ -146,7 +137,7 @@ repeated_data_overfit = LawFamily(
         exponent("beta", (0.1, 1.5)),
         scale("C", (1e-2, 1e1), "loss of worth at one repetition, for a model of one unit"),
         exponent("c", (0.2, 2.0), meaning="above 1, more epochs hurt in the end"),
-        _either("d", (-0.3, 0.3), "how the loss of worth grows with size"),
+        signed_exponent("d", (-0.3, 0.3), "how the loss of worth grows with size"),
     ),
     formula=r"L = E + A N^{-\alpha} + B D'^{-\beta},\ "
     r"D' = D / (1 + C \max(D/U - 1, 0)^{c} N^{d})",
@@ -222,7 +213,7 @@ def _two_plateau_overfit_derivatives(
 
 def _two_plateau_overfit_rescale(coef: Coefs, factors: Sequence[float]) -> dict[str, Any]:
     size, _, unique = factors
-    out = _size_and_data_rescale(coef, factors)
+    out = additive_rescale(coef, factors)
     return regrown(out, ("C", -coef["gamma"], size), ("C", coef["delta"], unique))
 
 
@@ -267,7 +258,7 @@ def _log_worth_of_passes(U: Any, passes: Any, tau: Any) -> Any:
     passes = np.asarray(passes)
     log_worth = np.log(U) + np.log(np.minimum(passes, 1.0))
     kept, faded = 1.0, np.exp(-np.log(2.0) / tau)
-    for j in range(1, int(np.ceil(passes.max()))):
+    for j in range(1, int(np.ceil(passes.max(initial=1.0)))):
         kept = kept * faded
         if np.all(np.abs(kept) < _NEGLIGIBLE):
             break

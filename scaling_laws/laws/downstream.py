@@ -99,12 +99,6 @@ def _logistic_joint(
     return chance + (best - chance) * elementary.logistic(c - short)
 
 
-def _logistic_joint_rescale(coef: Coefs, factors: Sequence[float]) -> dict[str, Any]:
-    size, data = factors
-    A = elementary.grown(coef["A"], coef["alpha"], size)
-    return {**coef, "A": A, "B": elementary.grown(coef["B"], coef["beta"], data)}
-
-
 logistic_joint = LawFamily(
     name="logistic_joint",
     function=_logistic_joint,
@@ -126,7 +120,7 @@ logistic_joint = LawFamily(
         "chance": 0.25, "best": 0.95, "c": 3.0, "A": 300.0, "alpha": 0.25, "B": 300.0, "beta": 0.22,
     },
     aliases=("single_step",),
-    rescale=_logistic_joint_rescale,
+    rescale=elementary.additive_rescale,
 )  # fmt: skip
 
 FAMILIES = (logistic, log_sigmoid, loss_to_error, logistic_joint)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -32,6 +32,20 @@ def regrown(coef: Mapping[str, Any], *terms: tuple[str, Any, float]) -> dict[str
     for name, rate, factor in terms:
         out[name] = grown(out[name], rate, factor)
     return out
+
+
+def additive_rescale(coef: Mapping[str, Any], factors: Sequence[float]) -> dict[str, Any]:
+    """Return the coefficients of a law with ``A x^-alpha`` and ``B z^-beta`` in other units.
+
+    Its first two inputs, ``x`` and ``z``, are multiplied by the first two factors.
+
+    Examples
+    --------
+    >>> new = additive_rescale({"A": 3.0, "alpha": 0.5, "B": 1.0, "beta": 1.0}, (4.0, 10.0))
+    >>> round(new["A"], 12), round(new["B"], 12)
+    (np.float64(6.0), np.float64(10.0))
+    """
+    return regrown(coef, ("A", coef["alpha"], factors[0]), ("B", coef["beta"], factors[1]))
 
 
 def logistic(z: Any) -> Any:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from scaling_laws.laws.elementary import grown, regrown
+from scaling_laws.laws.elementary import additive_rescale, grown, regrown
 from scaling_laws.laws.family import (
     Coefficient,
     Coefs,
@@ -17,6 +17,7 @@ from scaling_laws.laws.family import (
     floor,
     plateau,
     scale,
+    signed_exponent,
     slope,
 )
 
@@ -106,11 +107,6 @@ experts_product = LawFamily(
 )
 
 
-def _either(name: str, starts: tuple[float, float], meaning: str = "") -> Coefficient:
-    """Exponent of either sign."""
-    return Coefficient(name, "exponent", -3.0, 3.0, None, starts, meaning)
-
-
 def _experts_joint(
     N: Any,
     D: Any,
@@ -175,7 +171,7 @@ def _experts_joint_derivatives(
 
 def _experts_joint_rescale(coef: Coefs, factors: Sequence[float]) -> dict[str, Any]:
     size, data, _ = factors
-    out = regrown(coef, ("A", coef["alpha"], size), ("B", coef["beta"], data))
+    out = additive_rescale(coef, (size, data))
     out["delta"] = coef["delta"] - coef["gamma"] * np.log(size)
     out["omega"] = coef["omega"] - coef["zeta"] * np.log(data)
     return out
@@ -190,12 +186,12 @@ experts_joint = LawFamily(
         floor("E"),
         amplitude("A"),
         exponent("alpha", (0.05, 0.8)),
-        _either("delta", (-0.4, 0.1), "how experts lower the term in size"),
-        _either("gamma", (-0.05, 0.05), "how they change its exponent"),
+        signed_exponent("delta", (-0.4, 0.1), "how experts lower the term in size"),
+        signed_exponent("gamma", (-0.05, 0.05), "how they change its exponent"),
         amplitude("B"),
         exponent("beta", (0.05, 0.8)),
-        _either("omega", (-0.3, 0.3), "how experts raise the term in data"),
-        _either("zeta", (-0.1, 0.1), "how they change its exponent"),
+        signed_exponent("omega", (-0.3, 0.3), "how experts raise the term in data"),
+        signed_exponent("zeta", (-0.1, 0.1), "how they change its exponent"),
         *_WORTH,
     ),
     formula=r"L = E + A x^{\delta} N^{-\alpha + \gamma \ln x} "
@@ -299,9 +295,9 @@ sparsity_joint = LawFamily(
         amplitude("B"),
         exponent("beta", (0.1, 1.0)),
         amplitude("C", "what sparsity alone can take away"),
-        _either("lam", (-0.8, -0.02)),
+        signed_exponent("lam", (-0.8, -0.02)),
         amplitude("F"),
-        _either("delta", (-0.5, 0.5), "how sparsity changes the second term in size"),
+        signed_exponent("delta", (-0.5, 0.5), "how sparsity changes the second term in size"),
         exponent("gamma", (0.02, 0.5)),
     ),
     formula=r"L = E + A N^{-\alpha} + B D^{-\beta} + C R^{\lambda} + F R^{\delta} N^{-\gamma},"
@@ -346,8 +342,8 @@ experts_interaction = LawFamily(
         plateau("E", "limit of large sizes at one expert"),
         amplitude("B"),
         exponent("alpha", (0.02, 1.0)),
-        _either("beta", (-0.3, 0.3)),
-        _either("c", (-0.05, 0.05), "how much less large models gain from experts"),
+        signed_exponent("beta", (-0.3, 0.3)),
+        signed_exponent("c", (-0.05, 0.05), "how much less large models gain from experts"),
         slope("F", "target", "change of the limit per e-fold of experts"),
     ),
     formula=r"L = E + B N^{-\alpha} X^{-\beta} e^{c \ln N \ln X} + F \ln X",

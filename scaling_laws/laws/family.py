@@ -94,6 +94,11 @@ def exponent(
     return Coefficient(name, "exponent", 0.0, upper, None, starts, meaning)
 
 
+def signed_exponent(name: str, starts: tuple[float, float], meaning: str = "") -> Coefficient:
+    """Rate of a power of either sign; searched."""
+    return Coefficient(name, "exponent", -3.0, 3.0, None, starts, meaning)
+
+
 def scale(name: str, starts: tuple[float, float] = (1e-3, 1e3), meaning: str = "") -> Coefficient:
     """Positive constant carrying an input's unit; searched on a logarithmic grid."""
     return Coefficient(name, "scale", 0.0, np.inf, None, starts, meaning)
@@ -394,7 +399,7 @@ class LawFamily:
         missing = [n for n in names if n not in coef]
         if missing:
             raise LawError(f"law '{self.name}' needs a value for {missing}.")
-        values = tuple(_number(self.name, n, coef[n]) for n in names)
+        values = tuple(as_number(self.name, n, coef[n]) for n in names)
         if not np.all(np.isfinite(values)):
             raise LawError(f"law '{self.name}' has coefficients that are not finite: {dict(coef)}.")
         return Law(self, values, **about)
@@ -512,7 +517,19 @@ def name_tuple(option: str, names: Any) -> tuple[str, ...]:
     return found
 
 
-def _number(law: str, name: str, value: Any) -> float:
+def as_number(law: str, name: str, value: Any) -> float:
+    """Return a coefficient as a float.
+
+    Raises
+    ------
+    LawError
+        It is no number.
+
+    Examples
+    --------
+    >>> as_number("power", "alpha", 1)
+    1.0
+    """
     try:
         return float(as_floats(name, value))
     except (DataError, TypeError):  # an array of several is no number either

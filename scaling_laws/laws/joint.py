@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from scaling_laws.laws.elementary import grown, regrown
+from scaling_laws.laws.elementary import additive_rescale, grown, regrown
 from scaling_laws.laws.family import (
     Coefficient,
     Coefs,
@@ -33,14 +33,6 @@ def _chinchilla_derivatives(
     return value, [np.ones_like(value), unit_n, -log_n * term_n, unit_d, -log_d * term_d]
 
 
-def _additive_rescale(coef: Coefs, factors: Sequence[float]) -> dict[str, Any]:
-    return {
-        **coef,
-        "A": grown(coef["A"], coef["alpha"], factors[0]),
-        "B": grown(coef["B"], coef["beta"], factors[1]),
-    }
-
-
 chinchilla = LawFamily(
     name="chinchilla",
     function=_chinchilla,
@@ -51,7 +43,7 @@ chinchilla = LawFamily(
     reference="Hoffmann et al. 2022, arXiv:2203.15556, eq. 2",
     example={"E": 1.69, "A": 406.4, "alpha": 0.34, "B": 410.7, "beta": 0.28},
     aliases=("additive", "hoffmann"),
-    rescale=_additive_rescale,
+    rescale=additive_rescale,
     candidate=True,
     typical={"alpha": (0.35, 0.1), "beta": (0.35, 0.1)},
 )
@@ -227,7 +219,7 @@ coupled = LawFamily(
     formula=r"L(N, D) = E + (A N^{-\alpha} + B D^{-\beta})^{k}",
     reference="Busbridge et al. 2025, arXiv:2502.08606, supervised law",
     example={"E": 1.5, "A": 2e4, "alpha": 0.55, "B": 8e4, "beta": 0.5, "k": 0.6},
-    rescale=_additive_rescale,
+    rescale=additive_rescale,
     solve_as=LawFamily(
         name="coupled_solved",
         function=_coupled_solved,
@@ -271,7 +263,7 @@ two_plateau_joint = LawFamily(
     reference="Morgan, Mercer and Flodin 1975, in the sum of powers of Hoffmann et al. 2022",
     example={"E": 1.6, "H": 9.0, "A": 180.0, "alpha": 0.4, "B": 250.0, "beta": 0.35},
     aliases=("bounded_rational_joint",),
-    rescale=_additive_rescale,
+    rescale=additive_rescale,
 )
 
 
@@ -331,7 +323,7 @@ bottleneck = LawFamily(
     reference="Leontief 1941; the coupled law of arXiv:2608.07222 as its k tends to 0",
     example={"E": 1.8, "A": 480.0, "alpha": 0.35, "B": 2e3, "beta": 0.37},
     aliases=("leontief",),
-    rescale=_additive_rescale,
+    rescale=additive_rescale,
 )
 
 
@@ -356,7 +348,7 @@ envelope = LawFamily(
     reference="Rosenfeld et al. 2020, arXiv:1909.12673, eq. 5, with their eta in A, B and c",
     example={"top": 0.999, "A": 3e4, "alpha": 0.75, "B": 5e4, "beta": 0.61, "c": 0.2},
     aliases=("rosenfeld_envelope",),
-    rescale=_additive_rescale,
+    rescale=additive_rescale,
 )
 
 

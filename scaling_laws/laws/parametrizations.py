@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from scaling_laws.errors import LawError, suggest
-from scaling_laws.laws.family import Coefs, Law, LawFamily
+from scaling_laws.laws.family import Coefs, Law, LawFamily, as_number
 from scaling_laws.laws.registry import get_law
 
 
@@ -75,7 +75,7 @@ class Parametrization:
         self._check_names(coef)
         family = get_law(self.law, inputs)
         with np.errstate(all="ignore"):
-            values = {n: float(v) for n, v in self.to_law(_as_floats(coef)).items()}
+            values = {n: float(v) for n, v in self.to_law(self._as_floats(coef)).items()}
         if any(values[n] < 0 for n in _amplitudes(family)):
             family = family.bind(increasing=True)
             values = _signed(family, values)
@@ -108,7 +108,7 @@ class Parametrization:
                 "law; of a fit, its fit.law."
             )
         with np.errstate(all="ignore"):
-            values = self.from_law(_as_floats(_signed(law.family, law.coef)))
+            values = self.from_law(self._as_floats(_signed(law.family, law.coef)))
         if not np.all(np.isfinite(list(values.values()))):
             raise LawError(
                 f"'{self.name}' cannot write {law.coef}"
@@ -117,7 +117,13 @@ class Parametrization:
             )
         return {n: float(values[n]) for n in self.coefficients}
 
+    def _as_floats(self, coef: Coefs) -> dict[str, Any]:
+        """NumPy's numbers: dividing them by zero raises nothing."""
+        return {n: np.float64(as_number(self.name, n, v)) for n, v in coef.items()}
+
     def _check_names(self, coef: Coefs) -> None:
+        if not isinstance(coef, Mapping):
+            raise LawError(f"'{self.name}' takes its coefficients by name: {self.coefficients}.")
         for given in coef:
             if given not in self.coefficients:
                 raise LawError(
@@ -151,12 +157,11 @@ def parametrization(name: str) -> Parametrization:
     >>> parametrization("pow4_domhan").law
     'shifted_power'
     """
-    if name not in _BY_NAME:
-        raise LawError(
-            f"no parametrization '{name}'.{suggest(name, _BY_NAME)} There are: "
-            f"{', '.join(_BY_NAME)}."
-        )
-    return _BY_NAME[name]
+    found = _BY_NAME.get(name) if isinstance(name, str) else None
+    if found is None:
+        near = suggest(name, _BY_NAME) if isinstance(name, str) else ""
+        raise LawError(f"no parametrization {name!r}.{near} There are: {', '.join(_BY_NAME)}.")
+    return found
 
 
 def _amplitudes(family: LawFamily) -> list[str]:
@@ -170,11 +175,6 @@ def _signed(family: LawFamily, coef: Coefs) -> dict[str, Any]:
     """Turn the amplitudes of a mirrored law, between the law and its plain form."""
     turned = _amplitudes(family) if family.increasing else []
     return {n: -v if n in turned else v for n, v in coef.items()}
-
-
-def _as_floats(coef: Coefs) -> dict[str, Any]:
-    """NumPy's numbers: dividing them by zero raises nothing."""
-    return {n: np.float64(v) for n, v in coef.items()}
 
 
 def _power(base: Any, rate: Any) -> Any:

@@ -7,15 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from scaling_laws.laws.elementary import regrown
+from scaling_laws.laws.elementary import additive_rescale, regrown
 from scaling_laws.laws.family import (
-    Coefficient,
     Coefs,
     LawFamily,
     amplitude,
     exponent,
     floor,
     scale,
+    signed_exponent,
 )
 
 
@@ -31,12 +31,8 @@ def _precision(
     return E + size + B * np.exp(-beta * np.log(D))
 
 
-def _size_and_data_rescale(coef: Coefs, factors: Sequence[float]) -> dict[str, Any]:
-    return regrown(coef, ("A", coef["alpha"], factors[0]), ("B", coef["beta"], factors[1]))
-
-
 def _precision_rescale(coef: Coefs, factors: Sequence[float]) -> dict[str, Any]:
-    return {**_size_and_data_rescale(coef, factors), "gamma": coef["gamma"] * factors[2]}
+    return {**additive_rescale(coef, factors), "gamma": coef["gamma"] * factors[2]}
 
 
 _SIZE_AND_DATA = (
@@ -80,7 +76,7 @@ def _precision_by_part(
 
 
 def _precision_by_part_rescale(coef: Coefs, factors: Sequence[float]) -> dict[str, Any]:
-    out = _size_and_data_rescale(coef, factors)
+    out = additive_rescale(coef, factors)
     for name, factor in zip(("gamma_w", "gamma_a", "gamma_kv"), factors[2:], strict=True):
         out[name] = coef[name] * factor
     return out
@@ -118,8 +114,8 @@ def _quantisation_penalty_rescale(coef: Coefs, factors: Sequence[float]) -> dict
 
 _PENALTY = (
     amplitude("C", "penalty at no bits, of one parameter and one token"),
-    Coefficient("gamma_D", "exponent", -3.0, 3.0, None, (0.05, 1.5), "how it grows with data"),
-    Coefficient("gamma_N", "exponent", -3.0, 3.0, None, (0.05, 1.5), "how it falls with size"),
+    signed_exponent("gamma_D", (0.05, 1.5), "how it grows with data"),
+    signed_exponent("gamma_N", (0.05, 1.5), "how it falls with size"),
     scale("gamma", (0.02, 2.0), "bits that lower it e-fold"),
 )
 _PENALTY_EXAMPLE = {"C": 0.06, "gamma_D": 0.5, "gamma_N": 0.35, "gamma": 0.9}
@@ -187,7 +183,7 @@ def _quantised_derivatives(
 
 
 def _quantised_rescale(coef: Coefs, factors: Sequence[float]) -> dict[str, Any]:
-    trained = _size_and_data_rescale(coef, factors)
+    trained = additive_rescale(coef, factors)
     return _quantisation_penalty_rescale(trained, factors)
 
 

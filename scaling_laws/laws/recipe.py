@@ -18,12 +18,8 @@ from scaling_laws.laws.family import (
     plateau,
     scale,
     shape,
+    signed_exponent,
 )
-
-
-def _either(name: str, starts: tuple[float, float], meaning: str = "") -> Coefficient:
-    """Exponent of either sign."""
-    return Coefficient(name, "exponent", -3.0, 3.0, None, starts, meaning)
 
 
 def _size_rescale(coef: Coefs, factors: Sequence[float]) -> dict[str, Any]:
@@ -124,10 +120,10 @@ vocabulary_product = LawFamily(
         plateau("E", "limit; negative where the loss is relative to a unigram model"),
         amplitude("A"),
         exponent("alpha"),
-        _either("mu", (-0.4, 0.4), "how a larger vocabulary lowers the term in size"),
+        signed_exponent("mu", (-0.4, 0.4), "how a larger vocabulary lowers the term in size"),
         amplitude("B"),
         exponent("beta"),
-        _either("nu", (-0.4, 0.4), "how a larger vocabulary lowers the term in data"),
+        signed_exponent("nu", (-0.4, 0.4), "how a larger vocabulary lowers the term in data"),
     ),
     formula=r"L = E + A N^{-\alpha} V^{-\mu} + B D^{-\beta} V^{-\nu}",
     reference="Li et al. 2026, arXiv:2604.22753, vocabulary law 6, exponents of V multiplied out",
@@ -168,9 +164,9 @@ sparsity = LawFamily(
     coefficients=(
         floor("E"),
         amplitude("A"),
-        _either("alpha", (0.02, 1.0)),
-        _either("beta", (0.01, 0.5)),
-        _either("c", (-0.1, 0.1), "how much less large models gain from sparsity"),
+        signed_exponent("alpha", (0.02, 1.0)),
+        signed_exponent("beta", (0.01, 0.5)),
+        signed_exponent("c", (-0.1, 0.1), "how much less large models gain from sparsity"),
     ),
     formula=r"L = E + A N^{-\alpha} S^{-\beta} e^{c \ln N \ln S}",
     reference="Li et al. 2026, arXiv:2604.22753, sparsity laws 1 and (c = 0) 2",
@@ -309,11 +305,11 @@ learning_rate_batch = LawFamily(
         exponent("beta"),
         amplitude("H", "loss per squared e-fold of learning rate away from the best"),
         scale("k", (0.2, 5.0), "best learning rate at one parameter and token"),
-        _either("a", (-1.2, 0.2), "best learning rate per e-fold of size"),
-        _either("b", (-0.3, 0.8), "best learning rate per e-fold of data"),
+        signed_exponent("a", (-1.2, 0.2), "best learning rate per e-fold of size"),
+        signed_exponent("b", (-0.3, 0.8), "best learning rate per e-fold of data"),
         amplitude("H_batch", "loss per squared e-fold of batch size away from the best"),
         scale("k_batch", (0.2, 5.0), "best batch size at one token"),
-        _either("c", (0.0, 1.0), "best batch size per e-fold of data"),
+        signed_exponent("c", (0.0, 1.0), "best batch size per e-fold of data"),
     ),
     formula=r"L = E + A N^{-\alpha} + B D^{-\beta} + H \ln^{2}(\eta / \eta_{opt}) "
     r"+ H_{batch} \ln^{2}(batch / batch_{opt}),\ \eta_{opt} = k N^{a} D^{b},\ "

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from scaling_laws.laws.elementary import grown, softplus
+from scaling_laws.laws.elementary import additive_rescale, grown, softplus
 from scaling_laws.laws.family import (
     Coefficient,
     Coefs,
@@ -69,14 +69,6 @@ def _repeated_data_from_solved(coef: Coefs) -> dict[str, Any]:
     return {**coef, "B": coef["A"] * coef["B"]}
 
 
-def _additive_rescale(coef: Coefs, factors: Sequence[float]) -> dict[str, Any]:
-    return {
-        **coef,
-        "A": grown(coef["A"], coef["alpha"], factors[0]),
-        "B": grown(coef["B"], coef["beta"], factors[1]),
-    }
-
-
 _HALVES = (
     Coefficient(
         "R_D", "scale", 1e-3, 1e6, None, (0.5, 200.0), "repetitions whose worth falls e-fold"
@@ -111,7 +103,7 @@ repeated_data = LawFamily(
         "R_N": 5.3,
     },
     aliases=("muennighoff", "data_constrained"),
-    rescale=_additive_rescale,
+    rescale=additive_rescale,
     units=("params", "tokens", "tokens"),
     solve_as=LawFamily(
         name="repeated_data_solved",
@@ -142,7 +134,7 @@ def _repeated_data_saturating(
 
 def _repeated_data_saturating_rescale(coef: Coefs, factors: Sequence[float]) -> dict[str, Any]:
     epochs = grown(coef["s"], -coef["d"], factors[0]) * factors[1] / factors[2]
-    return {**_additive_rescale(coef, factors), "s": epochs}
+    return {**additive_rescale(coef, factors), "s": epochs}
 
 
 repeated_data_saturating = LawFamily(
@@ -176,7 +168,7 @@ def _repeated_data_power_mean(
 
 def _repeated_data_power_mean_rescale(coef: Coefs, factors: Sequence[float]) -> dict[str, Any]:
     epochs = coef["k"] * factors[1] / factors[2]
-    return {**_additive_rescale(coef, factors), "k": epochs}
+    return {**additive_rescale(coef, factors), "k": epochs}
 
 
 repeated_data_power_mean = LawFamily(

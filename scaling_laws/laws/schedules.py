@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from scaling_laws.errors import DataError
-from scaling_laws.laws.elementary import grown
+from scaling_laws.laws.elementary import additive_rescale, grown
 from scaling_laws.laws.family import Coefs, LawFamily, amplitude, exponent, floor
 from scaling_laws.quantities import check_values
 
@@ -67,9 +67,10 @@ def schedule_sums(
             f"learning_rate must give one number >= 0 for every step, the first above 0; got "
             f"shape {rate.shape}" + (f" starting at {rate.flat[0]:g}." if rate.size else ".")
         )
-    if not 0.0 <= momentum < 1.0:
+    if not isinstance(momentum, int | float | np.floating) or not 0.0 <= momentum < 1.0:
         raise DataError(f"momentum must be in [0, 1), got {momentum!r}. The authors use 0.999.")
-    if isinstance(warm_up, bool) or not isinstance(warm_up, int) or not 0 <= warm_up < len(rate):
+    whole = isinstance(warm_up, int | np.integer) and not isinstance(warm_up, bool)
+    if not whole or not 0 <= warm_up < len(rate):
         raise DataError(
             f"warm_up must be a number of steps below the schedule's {len(rate)}, got {warm_up!r}."
         )
@@ -120,8 +121,8 @@ def _chinchilla_annealing(
 
 def _chinchilla_annealing_rescale(coef: Coefs, factors: Sequence[float]) -> dict[str, Any]:
     size, data, area = factors
-    A, B = grown(coef["A"], coef["alpha"], size), grown(coef["B"], coef["beta"], data)
-    return {**coef, "A": A, "B": B, "C": grown(coef["C"], -coef["r"], size) / area}
+    out = additive_rescale(coef, (size, data))
+    return {**out, "C": grown(coef["C"], -coef["r"], size) / area}
 
 
 chinchilla_annealing = LawFamily(

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from scaling_laws.laws.elementary import regrown
+from scaling_laws.laws.elementary import additive_rescale, regrown
 from scaling_laws.laws.family import (
     Coefficient,
     Coefs,
@@ -235,10 +235,6 @@ def _algorithmic_progress_derivatives(
     return value, columns
 
 
-def _algorithmic_progress_rescale(coef: Coefs, factors: Sequence[float]) -> dict[str, Any]:
-    return regrown(coef, ("A", coef["alpha"], factors[0]), ("B", coef["beta"], factors[1]))
-
-
 def _yearly(name: str, of: str) -> Coefficient:
     meaning = f"e-folds a year of what a {of} is worth"
     return Coefficient(name, "slope", -np.inf, np.inf, None, (-0.3, 1.0), meaning)
@@ -269,7 +265,7 @@ algorithmic_progress = LawFamily(
         "g_N": 0.15,
         "g_D": 0.5,
     },
-    rescale=_algorithmic_progress_rescale,
+    rescale=additive_rescale,
     units=("params", "tokens", ""),
 )
 

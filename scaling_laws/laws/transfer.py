@@ -8,7 +8,15 @@ from typing import Any
 import numpy as np
 
 from scaling_laws.laws.elementary import grown
-from scaling_laws.laws.family import Coefficient, Coefs, LawFamily, amplitude, exponent, scale
+from scaling_laws.laws.family import (
+    Coefficient,
+    Coefs,
+    LawFamily,
+    amplitude,
+    exponent,
+    scale,
+    signed_exponent,
+)
 
 
 def _worth(log_n: Any, log_d: Any, k: Any, delta: Any, nu: Any) -> Any:
@@ -72,7 +80,7 @@ def _transfer_rescale(coef: Coefs, factors: Sequence[float]) -> dict[str, Any]:
 _OTHER_DATA = (
     scale("k", (1e-3, 1e3), "what the other data are worth, to one parameter and one token"),
     Coefficient("delta", "exponent", -1.0, 1.0, None, (-0.2, 0.8), "how this grows with the data"),
-    Coefficient("nu", "exponent", -3.0, 3.0, None, (-0.2, 1.0), "how this grows with the size"),
+    signed_exponent("nu", (-0.2, 1.0), "how this grows with the size"),
 )
 transfer = LawFamily(
     name="transfer",

@@ -42,7 +42,6 @@ _NUMBERS = (
     *("seconds", "cpu_seconds", "peak_memory"),
     *("seconds_spread", "first_seconds", "device_memory"),
 )
-STATUSES = ("ok", "error", "timeout", "killed", "nan", "out_of_memory")
 _ROOM = 2**16  # bytes the disk must take before anything is trained
 
 

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from scaling_laws.planning.isoflop.envelope import Envelope
 
 _POINTS = 60
-_PARTS = ("run", "unused run", "parabola", "minimum")
 
 
 def isoflop(

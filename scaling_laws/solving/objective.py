@@ -220,6 +220,17 @@ def transform(value: Any, residual: Residual, bounds: tuple[float, float]) -> An
         return np.log(value - low) - np.log(high - value)
 
 
+def target_unit(residual: Residual, y: Array) -> float:
+    """What errors on the residual scale are relative to: linear ones, the target's spread.
+
+    Examples
+    --------
+    >>> target_unit("linear", np.array([1.0, 3.0])), target_unit("log", np.array([1.0, 3.0]))
+    (1.0, 1.0)
+    """
+    return float(np.std(y)) if residual == "linear" else 1.0
+
+
 def inverse_transform(value: Any, residual: Residual, bounds: tuple[float, float]) -> Any:
     """Map back from the residual scale."""
     if residual == "linear":

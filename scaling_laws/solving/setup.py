@@ -21,6 +21,7 @@ from scaling_laws.solving.objective import (
     Residual,
     linear_map,
     log_limits,
+    target_unit,
 )
 from scaling_laws.solving.point import PointSolution, solve_point
 
@@ -178,6 +179,11 @@ class Settings:
             use_lmfit=use_lmfit,
         )
         return Solved(family, solution, prepared.factors, prepared.notes, prepared.solved_as_other)
+
+    def target_unit(self, runs: Runs) -> float:
+        """What errors on the residual scale of these runs are relative to."""
+        residual, _, y, _ = _residual(self.residual, runs)
+        return target_unit(residual, y)
 
     @property
     def auto_delta(self) -> bool:
