@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike
 
 from scaling_laws.data.read_report import ReadReport, read_report
 from scaling_laws.errors import DataError, Note, PlanError
+from scaling_laws.fitting.chain import steps_hint
 from scaling_laws.fitting.checklist import checklist
 from scaling_laws.fitting.held_out import HeldOut, predict_held_out
 from scaling_laws.fitting.text import plain_formula, rounded
@@ -123,7 +124,7 @@ def report(
     if not hasattr(fit, "residuals"):
         raise DataError(
             f"report describes one fit, got {type(fit).__name__}. Give sl.fit(runs, law), of the "
-            "law that weighs most, and a selection as selection=."
+            f"law that weighs most, and a selection as selection=.{steps_hint(fit)}"
         )
     level = check_level(level)
     checked = _as_held_out(fit, held_out, level)

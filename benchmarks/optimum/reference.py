@@ -258,6 +258,21 @@ def compare(found, best, total):
     return {"worse": bool(found > best + allowed), "excess": float(found / max(best, 1e-300) - 1.0)}
 
 
+def by_set(table):
+    """Rows of the table in `docs/global_optimum.md`."""
+    lines = [
+        "| runs | laws | as low | lower | higher | seconds, ours | reference |",
+        "|---|---:|---:|---:|---:|---:|---:|",
+    ]
+    for name, part in table.groupby(table.set.str.split(":").str[0], sort=False):
+        lower = int((part.excess < -WORSE).sum())
+        worse = int(part.worse.sum())
+        seconds = f"{part.seconds.median():.2f} | {part.reference_seconds.median():.1f}"
+        counts = f"{len(part)} | {len(part) - lower - worse} | {lower} | {worse}"
+        lines.append(f"| {name} | {counts} | {seconds} |")
+    return "\n".join(lines)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--search", action="store_true", help="search what is not stored yet")
@@ -301,6 +316,7 @@ def main():
         return
     table = pd.DataFrame(rows)
     RESULTS.write_text(json.dumps(rows, indent=0) + "\n")
+    print(by_set(table))
     ratio = (table.reference_seconds / table.seconds).median()
     print(
         f"{len(table)} pairs of law and data; worse in {int(table.worse.sum())}, better by over "

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from scaling_laws.data.runs import Runs
 from scaling_laws.errors import DataError, Note, suggest
+from scaling_laws.fitting.chain import steps_hint
 from scaling_laws.fitting.doubts import Standardised, standardised
 from scaling_laws.fitting.groups import GroupedFit
 from scaling_laws.fitting.held_out import share_explained
@@ -154,7 +155,7 @@ def _study(fit: Fit) -> _Study:
     if not hasattr(fit, "residuals"):
         raise DataError(
             f"diagnose takes a fit of one law or of groups, got {type(fit).__name__}. Of a "
-            "selection, diagnose selection.best."
+            f"selection, diagnose selection.best.{steps_hint(fit)}"
         )
     if any(n.code == "shared_coefficients" for n in fit.notes):
         raise DataError(

@@ -18,7 +18,8 @@ _GRID_POINTS = {1: 64, 2: 16}  # per searched coefficient
 _SOBOL_POINTS = {3: 512, 4: 1024}
 _MOST_SOBOL_POINTS = 2048
 _MOST_ROWS = 128
-_FEW_STARTS = 6
+_MANY_COEFFICIENTS = 7
+_STARTS = (6, 12)  # of laws with fewer coefficients, and of those
 _ELEMENTS = 400_000
 _LOG_STEP = 1e-3  # small, so that an exponential of it cannot overflow
 
@@ -32,7 +33,7 @@ def find_starts(problem: Problem, given: Array | None = None, limit: int | None 
     given : ndarray (m, p), optional
         Starts to try as they are, all coefficients; a row with NaN narrows a second search.
     limit : int, optional
-        Default: six, twice as many where four coefficients and more are searched.
+        Default: six, twelve for laws of seven coefficients and more.
 
     Raises
     ------
@@ -64,8 +65,7 @@ def find_starts(problem: Problem, given: Array | None = None, limit: int | None 
             f"no starting point of '{problem.family.name}' predicts a valid target. Check the "
             "units of the inputs, or pass start= with a value for every coefficient."
         )
-    searched = sum(small.family.coefficients[i].linear is None for i in problem.free)
-    return _distinct(points, score, limit or (_FEW_STARTS if searched < 4 else 2 * _FEW_STARTS))
+    return _distinct(points, score, limit or _STARTS[len(problem.free) >= _MANY_COEFFICIENTS])
 
 
 def thinned(problem: Problem, rows: int) -> Problem:
