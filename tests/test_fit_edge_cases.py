@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
 from simulate import grid_runs
 
 import scaling_laws as sl
+from scaling_laws.fitting.notes import conditioning_notes
+from scaling_laws.inference.variance import leverage
 
 POINT = sl.Fitter(draws=0)
 
@@ -183,3 +187,12 @@ def test_a_score_under_an_unknown_name_is_told_that_its_law_cannot_grow():
                    columns={"accuracy": "quality"})  # fmt: skip
     assert named.coef["E"] == pytest.approx(0.9, abs=1e-6)
     assert "coefficient_at_bound" not in {n.code for n in named.notes}
+
+
+def test_a_slope_that_is_not_finite_does_not_end_a_fit():
+    """At the edge of where a law is defined its Jacobian may be infinite or not a number."""
+    problem = SimpleNamespace(weights=np.ones(3), residuals_with_jacobian=lambda _: (0, jacobian))
+    solution = SimpleNamespace(free=np.ones(2), problem=problem)
+    jacobian = np.array([[[1.0, np.nan, 1.0], [0.0, np.inf, 1.0]]])
+    assert conditioning_notes(sl.get_law("power"), solution) == []
+    assert np.isfinite(leverage(jacobian[0].T)).all()

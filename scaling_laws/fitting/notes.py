@@ -121,6 +121,7 @@ def conditioning_notes(family: LawFamily, solution: PointSolution) -> list[Note]
         return []
     _, jacobian = solution.problem.residuals_with_jacobian(solution.free[None])
     columns = (jacobian[0] * np.sqrt(solution.problem.weights)).T
+    columns = np.where(np.isfinite(columns), columns, 0.0)  # at the edge of where a law is defined
     lengths = np.linalg.norm(columns, axis=0)
     unmoved = [
         family.coefficient_names[solution.problem.free[j]] for j in np.flatnonzero(lengths == 0)

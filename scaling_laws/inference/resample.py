@@ -485,7 +485,9 @@ def coefficient_covariance(
 
 
 def _inverse(matrix: Array) -> Array:
-    """Pseudo-inverse of a symmetric matrix, columns brought to one scale first."""
+    """Pseudo-inverse of a symmetric matrix, columns brought to one scale first; NaN for NaN."""
+    if not np.isfinite(matrix).all():
+        return np.full_like(matrix, np.nan)
     scale = 1.0 / np.sqrt(np.maximum(np.diag(matrix), 1e-300))
     inverse = np.linalg.pinv(matrix * np.outer(scale, scale), rcond=1e-14, hermitian=True)
     return np.asarray(inverse * np.outer(scale, scale))
@@ -550,7 +552,8 @@ def _bread(
     extra = 0.0 if prior is None else prior[1][0][np.ix_(inside, inside)]
     full: Array = flat + bent + extra
     scale = 1.0 / np.sqrt(np.maximum(np.diag(flat), 1e-300))
-    definite = np.linalg.eigvalsh(full * np.outer(scale, scale)).min() > 1e-12
+    scaled = full * np.outer(scale, scale)
+    definite = np.isfinite(scaled).all() and np.linalg.eigvalsh(scaled).min() > 1e-12
     return full if definite else np.asarray(flat + extra)
 
 

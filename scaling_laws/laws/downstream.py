@@ -56,7 +56,15 @@ log_sigmoid = LawFamily(
     inputs=("task_loss",),
     coefficients=(
         shape("a", (0.05, 1.0), meaning="drop for each e-fold of the logistic term"),
-        shape("c", (0.01, 0.5), 1.0, "what keeps the drop finite: the lowest level is 1 + a ln c"),
+        Coefficient(
+            "c",
+            "shape",
+            1e-6,
+            1.0,
+            None,
+            (0.01, 0.5),
+            "what keeps the drop finite: the lowest level is 1 + a ln c",
+        ),
         scale("middle", (0.3, 3.0), "loss at the bend"),
         scale("k", (1.0, 50.0), "steepness"),
     ),
