@@ -249,3 +249,15 @@ def test_many_rows_stay_within_memory():
     fit = sl.fit(table, "chinchilla", draws=20)
     assert len(fit.runs) == 3600
     assert fit.coef["alpha"] == pytest.approx(0.3478, abs=0.01)
+
+
+@pytest.mark.parametrize("seed", [4, 6, 11])
+def test_no_coefficient_jumps_to_a_far_bound(seed):
+    """A kink between two runs is flat in its width; that is no reason to end at the widest."""
+    samples = np.round(16 * 2 ** (np.arange(20) / 2))
+    bend = np.maximum(1.0, samples / 234) ** 0.5
+    noise = np.random.default_rng(seed).standard_normal(20)
+    runs = {"samples": samples, "loss": (0.104 + 2 * samples**-0.62 * bend) * np.exp(noise / 20)}
+    fit = sl.fit(runs, "broken_power", robust=None, draws=0, law_error=False)
+    misfit = np.log(fit.predict(samples=samples)["loss"].to_numpy() / runs["loss"])
+    assert np.sum(misfit**2) < np.sum(noise**2) / 400

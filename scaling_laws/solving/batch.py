@@ -19,6 +19,7 @@ from scaling_laws.solving.parts import group_parts
 
 _ELEMENTS_PER_CHUNK = 24_000  # rows x draws that stay in cache
 _MAX_ITERATIONS = 200
+_SAME = 1e-9
 _NEGLIGIBLE = 1e-13  # share of the objective that its rounding hides
 _GAUSS_NEWTON_ITERATIONS = 12  # then true second derivatives, for flat valleys
 
@@ -234,8 +235,17 @@ class _Chunk:
 
         low = (gradient > 0) & reached(self.problem.lower)
         high = (gradient < 0) & reached(self.problem.upper)
-        self.phi = np.where(low, self.problem.lower, np.where(high, self.problem.upper, self.phi))
-        return np.asarray(low | high)
+        moved = np.where(low, self.problem.lower, np.where(high, self.problem.upper, self.phi))
+        held = low | high
+        if (moved != self.phi).any():  # far from a bound, a flat spot is no reason to jump there
+            residuals = self._evaluate(moved)[0]
+            found = self.problem.objective_of(residuals, moved, self.weights, self.delta)
+            most = self.objective * (1.0 + _SAME) + 1e-28 * np.sum(self.weights, axis=-1)
+            worse = ~(found <= most)
+            held[worse] &= (moved == self.phi)[worse]
+            moved[worse] = self.phi[worse]
+        self.phi = moved
+        return np.asarray(held)
 
     def _take(
         self,
