@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from scaling_laws.data.read_report import ReadReport
     from scaling_laws.fitting.result import Fit
     from scaling_laws.fitting.selection import Selection
     from scaling_laws.inference.backtest import Backtest
@@ -542,8 +541,7 @@ def _plan_header(name: str, table: pd.DataFrame, level: float) -> list[str]:
 def _cleaning(fit: Fit, given: ReadReport | pd.DataFrame | None) -> ReadReport | None:
     """What was done to the table: as given, else what the fit itself remembers."""
     if given is None:
-        found = getattr(fit, "cleaning", None)
-        return found if isinstance(found, ReadReport) else None
+        return fit.read_report
     return given if isinstance(given, ReadReport) else read_report(given)
 
 

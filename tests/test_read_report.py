@@ -36,6 +36,7 @@ def test_the_report_goes_with_the_fit_into_its_file(read_and_cleaned, rows, tmp_
         return  # the page below has no figures of the rows, and is written in a moment
     page = sl.report(sl.load(first), tmp_path / "page").read_text(encoding="utf-8")
     assert "drop_highest_loss loss: the 2 highest values" in page
+    assert "no log given" not in page  # in the checklist neither
     assert "`tiny.csv` read as table" in page
 
 

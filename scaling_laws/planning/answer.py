@@ -135,7 +135,8 @@ class Answerer:
         if source.draws is not None:
             many = source.curve(name, draws=True)
             size = max(1, _CHUNK // len(source.draws))
-            least = np.fmin(np.log(source.ranges.get(name, (0.0,))[0] or 1e-300), log_x)
+            smallest = source.ranges.get(name, (0.0,))[0]
+            least = np.fmin(np.log(smallest) if smallest > 0 else -np.inf, log_x)
             pieces = [
                 np.maximum(many.needed(wanted[i : i + size]), least[i : i + size])
                 for i in range(0, ask.size, size)

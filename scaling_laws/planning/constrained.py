@@ -32,7 +32,6 @@ from scaling_laws.planning.space import SCALES, Space, get_space
 
 _RELAXED = 1.01
 _SEEN = 1e-9
-_PROFILE = 801
 
 
 @dataclass(frozen=True)

@@ -24,9 +24,6 @@ if TYPE_CHECKING:
 Points = Sequence[Sequence[Array]]
 """Inputs of each recipe, in the order of its law."""
 
-IDEAS = ("today", "shared", "random", "apart")
-"""The gap of today stays; coefficients shared; shrunk towards common ones; each by itself."""
-
 # Chosen by held-out error of the gap on open recipe pairs: benchmarks/recipes/compare.py.
 PRIOR = {"today": 1.0, "shared": 1.0, "random": 1.0, "apart": 0.1}
 DRIFT = 0.008  # standard deviation of the change of a gap per e-fold of scale
