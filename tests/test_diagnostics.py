@@ -161,6 +161,39 @@ class TestResiduals:
         assert worst.standardised < -10
         assert worst.predicted < worst.loss
 
+    @pytest.mark.parametrize("noise", [0.005, 0.0])
+    @pytest.mark.parametrize("off", [0.3, 2.0, 1e6])
+    def test_a_wild_run_is_a_warning(self, off, noise):
+        """The robust loss spares the curve, but the run noise is that of a broken row."""
+        table = grid_runs(noise=noise)
+        table.loc[20, "loss"] *= off
+        found = fit(table)
+        told = note(found, "outlying_runs")
+        assert told.severity == "warning"
+        assert told.details["rows"] == ["20"]
+        assert told.details["inflation"] > 10
+        assert "drop them" in told.message
+        assert not found.trusted
+        assert fit(table.drop(index=20)).trusted
+
+    def test_a_wild_run_among_groups_is_a_warning(self):
+        table = pd.concat(
+            [grid_runs(5, 5, seed=s).assign(corpus=g) for s, g in enumerate("ab")],
+            ignore_index=True,
+        )
+        table.loc[30, "loss"] *= 3
+        for shared in ((), ("alpha",)):
+            found = fit(table, group="corpus", shared=shared)
+            assert not found.trusted
+            assert note(found["b"], "outlying_runs").details["rows"] == ["30"]
+
+    def test_an_outlier_among_many_runs_hardly_moves_the_noise_and_is_no_warning(self):
+        table = grid_runs(20, 20)
+        table.loc[20, "loss"] *= 1.08
+        told = note(fit(table), "outlying_runs")
+        assert (told.severity, told.details["rows"]) == ("info", ["20"])
+        assert 1 < told.details["inflation"] < 2
+
     def test_normal_noise_has_no_outliers(self):
         found = [codes(fit(grid_runs(seed=seed))) for seed in range(40)]
         assert sum("outlying_runs" in c for c in found) <= 2

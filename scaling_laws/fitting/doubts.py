@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from scaling_laws.errors import Note
 from scaling_laws.solving.objective import Array, Problem, robust_scale
@@ -18,6 +19,8 @@ _WEAK = 0.5  # standard error over value
 _PILED = 0.1  # share of draws on a bound
 _FLOOR_SPAN = 0.5  # share of what is possible that the interval of a floor covers
 _OUTLYING = 0.01  # chance of one such run in a table without any
+_WILD = 10.0  # standard deviations: no run of the open data is so far off by its noise alone
+_INFLATED = 3.0  # run noise with wild runs, over that without: intervals that say nothing
 _MAD_EFFICIENCY = 0.37  # of the robust scale, beside the standard deviation
 _EXACT = 1e-10
 
@@ -69,24 +72,44 @@ def standardised(problem: Problem, free: Array) -> Standardised:
 
 
 def outlying_notes(problem: Problem, free: Array, index: Sequence[Hashable]) -> tuple[Note, ...]:
-    """Runs further from the curve than chance explains."""
+    """Runs further from the curve than chance explains; a warning where they ruin the noise."""
     found = standardised(problem, free)
-    rows = np.flatnonzero(np.abs(found.value) > found.limit)
-    if not len(rows):
+    size = np.abs(found.value)
+    outlying = size > found.limit
+    if not outlying.any():
         return ()
-    worst = rows[np.argsort(-np.abs(found.value[rows]), kind="stable")][:5]
+    wild = outlying & (size > _WILD)
+    inflation = _inflation(found.residual, problem.weights, wild)
+    ruined = inflation > _INFLATED
+    rows = np.flatnonzero(wild if ruined else outlying)
+    worst = rows[np.argsort(-size[rows], kind="stable")][:5]
     shown = ", ".join(f"{index[i]} ({found.value[i]:+.1f})" for i in worst)
     robust = bool(np.isfinite(problem.delta))
-    remedy = "they count less by the robust loss" if robust else "least squares follows them"
+    if ruined:
+        seen = f"wildly far off (with them the run noise is {inflation:.3g} times as large)"
+        remedy = "Check these rows; drop them, or give them a group of their own"
+    else:
+        effect = "they count less by the robust loss" if robust else "least squares follows them"
+        seen = f"further from the curve than chance explains ({effect})"
+        remedy = "Check how they were measured"
+    verb = "row lies" if len(rows) == 1 else "rows lie"
     return (
         Note(
             "outlying_runs",
-            "info" if robust else "warning",
-            f"{len(rows)} rows lie further from the curve than chance explains, in standard "
-            f"deviations: {shown}; {remedy}. Check how they were measured",
-            {"count": len(rows), "rows": [str(index[i]) for i in worst]},
+            "warning" if ruined or not robust else "info",
+            f"{len(rows)} {verb} {seen}, in standard deviations: {shown}. {remedy}",
+            {"count": len(rows), "rows": [str(index[i]) for i in worst], "inflation": inflation},
         ),
     )
+
+
+def _inflation(residuals: Array, weights: Array, wild: NDArray[np.bool_]) -> float:
+    """Root mean square of all residuals over that of those that are not wild."""
+    if not wild.any():
+        return 1.0
+    every = np.average(residuals**2, weights=weights)
+    others = np.average(residuals[~wild] ** 2, weights=weights[~wild])
+    return float(np.sqrt(every / max(others, _EXACT**2)))
 
 
 def identification_notes(fit: Fit) -> tuple[Note, ...]:
