@@ -232,6 +232,10 @@ def test_results_are_json_ready_and_printed():
     chosen = next_runs(LINE, COULD, at={"params": [1e10, 2e10], "tokens": [2e11, 4e11]}, batch=2)
     assert json.loads(json.dumps(chosen.to_dict(), allow_nan=False))["runs"][0]["rank"] == 1
     assert "2 runs" in str(chosen)
+    assert repr(chosen) == str(chosen)
+    page = chosen._repr_html_()
+    assert "2 runs" in page
+    assert page.count("<tr") == 3  # a header and the two
     assert list(chosen.to_frame()) == list(chosen.table)
     assert list(chosen.goals.weight) == [0.5, 0.5]
 

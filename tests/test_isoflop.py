@@ -352,7 +352,7 @@ def test_surfaces_that_cannot_be_used():
 
 
 def test_printed():
-    text = str(fit_isoflop(study(HOFFMANN_2022), draws=50))
+    text = repr(fit_isoflop(study(HOFFMANN_2022), draws=50))
     assert "params ~ C^0.452" in text
     assert "parabola_bias" in text
 

@@ -78,6 +78,10 @@ def test_a_wrong_plan_is_caught(plan, factor):
     assert [note.code for note in found.notes] == ["outside_interval"]
     assert not found.table.inside.any()
     assert "OUTSIDE" in str(found)
+    page = found._repr_html_()
+    assert "OUTSIDE" in page
+    assert "<td>ok</td>" in page
+    assert "<li><code>outside_interval</code>" in page
 
 
 def test_the_deviation_at_the_interval_s_ends_is_that_of_its_level(plan):
@@ -141,6 +145,8 @@ def test_runs_that_fail_are_told():
     assert not none.inside
     assert np.isnan(none.z)
     assert "nothing measured in 2 runs" in str(none)
+    assert "nothing measured in 2 runs" in none._repr_html_()
+    assert repr(none) == str(none)
     assert "RuntimeError: no memory" in none.notes[0].message
     assert none.notes[0].severity == "warning"
 

@@ -440,6 +440,12 @@ def test_plan_as_text():
     assert str(planner.frontier(np.geomspace(1e19, 1e20, 50))).count("\n") < 12
     assert "no plan" in planner.for_target([1.0, 1.1])._repr_html_()
     assert isinstance(planner.for_target(1.0), Plan)
+    for plan in (
+        planner.for_budget(flops=1e21),
+        planner.for_target(1.0),
+        planner.frontier(BUDGETS),
+    ):
+        assert repr(plan) == str(plan)
 
 
 def test_a_published_plan_loads_numpy_only():

@@ -15,7 +15,7 @@ import numpy as np
 from scaling_laws.errors import MeasureError, Note, PlanError
 from scaling_laws.measurement.configuration import RESERVED
 from scaling_laws.measurement.sweep import sweep
-from scaling_laws.planning.design.next_runs import note_lines, plain_row
+from scaling_laws.planning.design.next_runs import note_lines, page_html, plain_row
 from scaling_laws.planning.plan import Plan
 from scaling_laws.quantities import quantity
 
@@ -87,6 +87,15 @@ class Verification:
         }
 
     def __str__(self) -> str:
+        return "\n".join([*self._lines(), *note_lines(self.notes)])
+
+    def __repr__(self) -> str:
+        return str(self)
+
+    def _repr_html_(self) -> str:
+        return page_html(self._lines(), self.table, self.notes)
+
+    def _lines(self) -> list[str]:
         finished = int(np.isfinite(self.table[self.target].to_numpy(dtype=float)).sum())
         verdict = "inside" if self.inside else "OUTSIDE"
         measured = (
@@ -95,15 +104,11 @@ class Verification:
             if finished
             else f"nothing measured in {len(self.table)} runs"
         )
-        lines = [
+        return [
             f"Verification of {self.target}: predicted {self.predicted:.5g}, "
             f"{self.level:.0%} interval {self.low:.5g} to {self.high:.5g}",
             measured,
         ]
-        return "\n".join([*lines, *note_lines(self.notes)])
-
-    def __repr__(self) -> str:
-        return str(self)
 
 
 def verify(

@@ -183,6 +183,9 @@ et al. 2022 (rounded) and a cost of 6ND.
             lines.append(f"share of draws with an answer: {_short(self.share, '.2f')}")
         return "\n".join([*lines, *(str(note) for note in self.notes)])
 
+    def __repr__(self) -> str:
+        return str(self)
+
     def _repr_html_(self) -> str:
         """Table for notebooks."""
         first, *lines = str(self).split("\n")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from html import escape
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -114,20 +115,26 @@ class NextRuns:
         }
 
     def __str__(self) -> str:
-        before, after = self.width
-        budget = "" if self.budget is None else f" of {self.budget:.4g}"
-        lines = [
-            f"Next runs for {self.target} at {len(self.goals)} "
-            f"{'point' if len(self.goals) == 1 else 'points'}: {len(self.table)} runs, "
-            f"{self.cost:.4g}{budget} {self.cost_unit}",
-            f"{self.level:.0%} interval of the mean: {before:.4g} now, {after:.4g} expected after",
-        ]
+        lines = self._lines()
         if len(self.table):
             lines.append(self.table.to_string(index=False, float_format=lambda v: f"{v:.4g}"))
         return "\n".join([*lines, *note_lines(self.notes)])
 
     def __repr__(self) -> str:
         return str(self)
+
+    def _repr_html_(self) -> str:
+        return page_html(self._lines(), self.table, self.notes)
+
+    def _lines(self) -> list[str]:
+        before, after = self.width
+        budget = "" if self.budget is None else f" of {self.budget:.4g}"
+        return [
+            f"Next runs for {self.target} at {len(self.goals)} "
+            f"{'point' if len(self.goals) == 1 else 'points'}: {len(self.table)} runs, "
+            f"{self.cost:.4g}{budget} {self.cost_unit}",
+            f"{self.level:.0%} interval of the mean: {before:.4g} now, {after:.4g} expected after",
+        ]
 
 
 def next_runs(
@@ -374,6 +381,15 @@ def _doubts(
 def note_lines(notes: tuple[Note, ...]) -> list[str]:
     """Lines of notes, warnings marked."""
     return [f"{'!' if n.severity == 'warning' else '-'} {n}" for n in notes]
+
+
+def page_html(lines: Sequence[str], table: pd.DataFrame, notes: Sequence[Note]) -> str:
+    """Notebook form of a result: its first lines, its table where it has rows, its notes."""
+    first, *rest = map(escape, lines)
+    head = "<br>".join([f"<b>{first}</b>", *rest])
+    shown = table.to_html(index=False, float_format="{:.4g}".format) if len(table) else ""
+    items = "".join(f"<li><code>{escape(n.code)}</code> {escape(n.message)}</li>" for n in notes)
+    return f"<p>{head}</p>{shown}{f'<ul>{items}</ul>' if items else ''}"
 
 
 def plain_row(row: Mapping[Any, Any]) -> dict[str, Any]:

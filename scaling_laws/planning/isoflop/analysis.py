@@ -160,6 +160,9 @@ class IsoFLOP(Frozen):
         head = f"isoFLOP minima of {len(self.table)} budgets, {100 * self.level:g}% interval"
         return "\n".join([head, *rows, shown.to_string(index=False), *map(str, self.notes)])
 
+    def __repr__(self) -> str:
+        return str(self)
+
 
 def fit_isoflop(
     runs: Any,
