@@ -9,8 +9,8 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -149,6 +149,14 @@ def _parser() -> tuple[argparse.ArgumentParser, Mapping[str, Any]]:
     return parser, commands.choices
 
 
+_DAY = 86400.0  # seconds
+_BUDGETS = {
+    "flops": "[FLOP]",
+    "seconds": "of wall time [s]",
+    "days": "of wall time [days]",
+    "device_hours": "[device-hours]",
+    "dollars": "[dollars]",
+}
 _TABLE_HELP = "runs: what read_runs reads, such as .csv, .json, .jsonl, .parquet"
 _LEVEL_HELP = "mass of intervals (default: %(default)s)"
 
@@ -171,8 +179,15 @@ def _add_save(parser: argparse.ArgumentParser) -> None:
 def _add_plan(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("source", help="a file that --save wrote, or a published law such as HOFFMANN_2022")
-    add("--flops", action="append", type=float, help="budget [FLOP]; may be repeated")
+    for name, about in _BUDGETS.items():
+        option = f"--{name.replace('_', '-')}"
+        add(option, action="append", type=float, help=f"budget {about}; may be repeated")
     add("--target", action="append", type=float, help="value to reach; may be repeated")
+    add("--hardware", metavar="NAME", help="accelerator, such as H100-SXM; costs time and money")
+    add("--count", type=int, help="how many of them (default: 1)")
+    add("--precision", help="of its products, such as fp8 (default: bf16)")
+    add("--utilization", type=float, help="share of its peak that is reached (default: 0.4)")
+    add("--price", type=float, dest="price_per_hour", help="dollars per device and hour")
     add("--params", type=float, help="model size that is given [count]")
     add("--limit", action="append", default=[], metavar="NAME=MOST", help="hard limit")
     add("--level", type=float, default=0.9, help=_LEVEL_HELP)
@@ -224,20 +239,56 @@ def _select(options: argparse.Namespace) -> _Answer:
 
 def _plan_of(options: argparse.Namespace) -> _Answer:
     """Answer one question of a planner."""
-    given = [n for n in ("flops", "target") if getattr(options, n)]
-    if len(given) > 1 or not given:
-        raise PlanError("plan takes either --flops, a budget, or --target, a value to reach.")
+    budgets = _budgets(options)
+    if bool(budgets) == bool(options.target):
+        raise PlanError(
+            "plan takes either a budget (--flops, --seconds, --days, --device-hours, --dollars) or "
+            "--target, a value to reach. With --target, the most it may take is a limit, such as "
+            "--limit seconds=259200."
+        )
     pairs = _pairs("--limit", options.limit, "params=7e10")
     limits = {n: float(as_floats(n, v)) for n, v in pairs.items()}
-    planner = sl.Planner(_source(options.source), limits=limits, level=options.level)
-    asked = {given[0]: _one_or_many(getattr(options, given[0]))}
-    if options.params is not None:
+    planner = sl.Planner(
+        _source(options.source),
+        hardware=_hardware(options, {*budgets, *limits}),
+        limits=limits,
+        level=options.level,
+    )
+    asked = budgets or {"target": _one_or_many(options.target)}
+    if options.params is None:
+        plan = planner.for_budget(**asked) if budgets else planner.for_target(**asked)
+    elif set(asked) <= {"flops", "target"}:
         plan = planner.for_params(options.params, **asked)
-    elif given == ["flops"]:
-        plan = planner.for_budget(**asked)
     else:
-        plan = planner.for_target(**asked)
+        plan = replace(planner, fixed={"params": options.params}).for_budget(**asked)
     return _Answer(str(plan), plan.to_dict(), bool(np.any(plan.feasible)))
+
+
+def _budgets(options: argparse.Namespace) -> dict[str, Any]:
+    """What may be spent, in the planner's names and units; several hold together."""
+    given = {n: getattr(options, n) for n in _BUDGETS if getattr(options, n)}
+    if {"seconds", "days"} <= set(given):
+        raise PlanError("--seconds and --days are both wall time. Give one of them.")
+    if "days" in given:
+        given["seconds"] = [_DAY * d for d in given.pop("days")]
+    return {n: _one_or_many(v) for n, v in given.items()}
+
+
+def _hardware(options: argparse.Namespace, measures: Collection[str]) -> sl.Hardware | None:
+    """Return the machine that is named; ``measures`` are what it is asked for."""
+    names = ("count", "precision", "utilization", "price_per_hour")
+    more = {n: getattr(options, n) for n in names if getattr(options, n) is not None}
+    needs = [n for n in ("seconds", "device_hours", "dollars") if n in measures]
+    if options.hardware is None:
+        if more or needs:
+            raise PlanError(
+                f"{', '.join([*more, *needs])}: of which machine? Name it and how many there are, "
+                "such as --hardware H100-SXM --count 8."
+            )
+        return None
+    if "dollars" in needs and "price_per_hour" not in more:
+        raise PlanError("a sum of dollars needs --price, in dollars per device and hour.")
+    return sl.get_accelerator(options.hardware, **more)
 
 
 def _one_or_many(values: Sequence[float]) -> Any:

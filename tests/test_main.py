@@ -193,8 +193,23 @@ def test_a_table_as_people_write_it_is_read_and_what_was_done_is_said(table, cap
 
 
 NO_ANSWER = {
-    "two questions": (["--flops", "1e22", "--target", "2"], "either --flops, a budget, or"),
-    "no question": ([], "either --flops, a budget, or"),
+    "two questions": (["--flops", "1e22", "--target", "2"], "either a budget (--flops, "),
+    "no question": ([], "either a budget (--flops, "),
+    "no machine": (["--days", "3"], "seconds: of which machine?"),
+    "a limit without machine": (["--target", "2", "--limit", "dollars=9"], "of which machine?"),
+    "count of nothing": (["--flops", "1e22", "--count", "8"], "count: of which machine?"),
+    "unknown machine": (
+        ["--days", "3", "--hardware", "H101"],
+        "unknown accelerator 'H101'. Known: V100",
+    ),
+    "several machines": (["--days", "3", "--hardware", "H100"], "stands for several: H100-SXM"),
+    "no price": (["--dollars", "9", "--hardware", "T4"], "--price, in dollars per device"),
+    "twice the time": (["--days", "3", "--seconds", "9"], "both wall time"),
+    "no time": (["--days", "-3", "--hardware", "H200"], "seconds"),
+    "in percent": (
+        ["--days", "3", "--hardware", "H200", "--utilization", "40"],
+        "Did you mean 0.4",
+    ),
     "limit": (["--flops", "1e22", "--limit", "params"], "--limit takes name=value pairs"),
     "limit in words": (["--flops", "1e22", "--limit", "params=7B"], "'params' must hold numbers"),
     "level": (["--flops", "1e22", "--level", "9"], "level"),
@@ -208,6 +223,50 @@ def test_plans_that_cannot_be_made(argv, message, capsys):
     out, err = capsys.readouterr()
     assert message in err
     assert message in json.loads(out)["error"]
+
+
+MACHINE = ["--hardware", "h100-sxm", "--count", "64", "--utilization", "0.35", "--price", "2.5"]
+NODE = sl.get_accelerator("H100-SXM", count=64, utilization=0.35, price_per_hour=2.5)
+
+
+@pytest.mark.parametrize(
+    ("argv", "budget"),
+    [
+        (["--seconds", "86400"], {"seconds": 86400.0}),
+        (["--days", "14"], {"seconds": 14 * 86400.0}),
+        (["--device-hours", "2000"], {"device_hours": 2000.0}),
+        (["--dollars", "20000", "--days", "14"], {"dollars": 20000.0, "seconds": 14 * 86400.0}),
+        (["--days", "1", "--days", "7"], {"seconds": [86400.0, 7 * 86400.0]}),
+    ],
+    ids=lambda v: " ".join(v) if isinstance(v, list) else "",
+)
+def test_a_machine_and_what_it_may_cost(argv, budget, capsys):
+    assert main(["plan", "HOFFMANN_2022", *argv, *MACHINE, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    plan = sl.Planner(sl.published.HOFFMANN_2022, hardware=NODE).for_budget(**budget)
+    assert found == plan.to_dict()
+    hours = np.array(found["best"]["device_hours"])
+    np.testing.assert_allclose(found["best"]["dollars"], 2.5 * hours)
+    flops = hours * 3600 * 0.35 * 989.4e12  # by hand
+    np.testing.assert_allclose(found["best"]["flops"], flops, rtol=1e-6)
+
+
+def test_a_size_on_a_machine_takes_the_tokens_that_the_time_pays_for(capsys):
+    argv = ["plan", "HOFFMANN_2022", "--params", "7e9", "--days", "10", *MACHINE, "--json"]
+    assert main(argv) == 0
+    best = json.loads(capsys.readouterr().out)["best"]
+    assert best["params"] == 7e9
+    paid = 64 * 0.35 * 989.4e12 * 10 * 86400
+    assert best["tokens"] == pytest.approx(paid / (6 * 7e9), rel=1e-6)
+
+
+def test_a_target_by_friday_says_what_it_costs_or_that_it_cannot_be(capsys):
+    argv = ["plan", "HOFFMANN_2022", "--target", "2.2", *MACHINE, "--json"]
+    assert main([*argv, "--limit", "seconds=2e6"]) == 0
+    best = json.loads(capsys.readouterr().out)["best"]
+    assert best["dollars"] == pytest.approx(64 * 2.5 * best["seconds"] / 3600)
+    assert main([*argv, "--limit", "seconds=3600"]) == 1
+    assert json.loads(capsys.readouterr().out)["nearest"]["seconds"] > 3600
 
 
 def test_a_source_that_is_neither_file_nor_law(table, capsys):
