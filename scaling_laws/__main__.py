@@ -183,7 +183,7 @@ def _add_plan(parser: argparse.ArgumentParser) -> None:
         option = f"--{name.replace('_', '-')}"
         add(option, action="append", type=float, help=f"budget {about}; may be repeated")
     add("--target", action="append", type=float, help="value to reach; may be repeated")
-    add("--hardware", metavar="NAME", help="accelerator, such as H100-SXM; costs time and money")
+    add("--hardware", metavar="NAME", help="accelerator that does the work, such as H100-SXM")
     add("--count", type=int, help="how many of them (default: 1)")
     add("--precision", help="of its products, such as fp8 (default: bf16)")
     add("--utilization", type=float, help="share of its peak that is reached (default: 0.4)")

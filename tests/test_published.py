@@ -18,7 +18,7 @@ import scaling_laws as sl
 from scaling_laws.errors import LawError
 from scaling_laws.laws import published
 from scaling_laws.laws.family import Law
-from scaling_laws.laws.registry import law_from_dict
+from scaling_laws.laws.registry import get_law, law_from_dict
 
 BENCHMARK = Path(__file__).parents[1] / "benchmarks" / "published"
 LAWS = {name: law for name, law in vars(published).items() if isinstance(law, Law)}
@@ -200,7 +200,7 @@ AS_PUBLISHED = {  # in the units and letters of the source, arguments in the ord
 }
 SPAN = {  # where laws are tried; powers of ten
     "params": (7, 11), "tokens": (9, 13), "unique_tokens": (8, 12),
-    "sparsity_ratio": (0, 1.5), "flops": (17, 25), "loss": (0.2, 0.7),
+    "sparsity_ratio": (0, 1.5), "flops": (17, 25), "training_loss": (0.2, 0.7),
     "experts": (0, 2.7), "streams": (0, 1), "width": (2, 4), "depth": (0.5, 2),
 }  # fmt: skip
 
@@ -270,7 +270,18 @@ def test_step_law_to_the_digits_of_the_paper():
 
 
 def test_kaplan_critical_batch_is_a_million_tokens_or_two_near_convergence():
-    assert 1e6 < published.KAPLAN_2020_CRITICAL_BATCH(loss=2.8) < 2e6
+    assert 1e6 < published.KAPLAN_2020_CRITICAL_BATCH(training_loss=2.8) < 2e6
+
+
+def test_kaplan_critical_batch_is_of_the_law_that_fits_such_runs():
+    law = published.KAPLAN_2020_CRITICAL_BATCH
+    assert law.family is get_law("critical_batch")
+    loss = np.geomspace(1.8, 6.0, 12)
+    runs = {"training_loss": loss, "batch_size": law(training_loss=loss)}
+    found = sl.fit(runs, law.family, target="batch_size", draws=0)
+    assert found.coef == pytest.approx(law.coef, rel=1e-6)
+    other = sl.fit({**runs, "batch_size": 2e8 / loss**4}, law.family, target="batch_size", draws=0)
+    assert other.coef["rate"] == pytest.approx(4)
 
 
 @pytest.mark.parametrize(
@@ -433,7 +444,7 @@ def test_every_constant_says_where_it_comes_from_and_what_it_counts(name):
         assert what not in law.inputs or word in law.convention
     predicts = published._PREDICTS.get(name, "loss")
     assert ("loss in nats/token" in law.convention or "FARSEER" in name) == (
-        "loss" in (predicts, *law.inputs)
+        {"loss", "training_loss"} & {predicts, *law.inputs} != set()
     )
     assert ("value is" in law.convention) == (predicts != "loss")
     for what, low, high in law.validity:

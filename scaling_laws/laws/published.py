@@ -25,6 +25,7 @@ from scaling_laws.laws.joint import chinchilla, farseer, kaplan
 from scaling_laws.laws.learning_curves import power
 from scaling_laws.laws.recipe import parallel_streams
 from scaling_laws.laws.repeated_data import repeated_data, repeated_data_decay
+from scaling_laws.laws.training import critical_batch
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -211,11 +212,11 @@ KAPLAN_2020_FLOPS = power.with_coef(
     convention="FLOP without embeddings at a small batch, best size for it (C_min); loss in "
     "nats/token",
 )
-KAPLAN_2020_CRITICAL_BATCH = power.bind(("loss",)).with_coef(
-    {"A": 2e8, "alpha": 1 / 0.21},
+KAPLAN_2020_CRITICAL_BATCH = critical_batch.with_coef(
+    {"B_star": 2e8, "rate": 1 / 0.21},
     name="Kaplan et al. 2020, critical batch size",
     reference=_KAPLAN + "eq. 1.4",
-    convention="loss in nats/token; value is the critical batch size in tokens",
+    convention="training loss in nats/token; value is the critical batch size in tokens",
 )
 
 # ------------------------------------------------------------ repeated data
