@@ -165,6 +165,15 @@ def test_questions_that_say_too_little_or_too_much():
         replace(H100, utilization=lambda params: params).seconds(1e24, params=2.0)
 
 
+def test_memory_is_that_of_all_devices_and_holds_what_is_sharded_over_them():
+    assert H100.total_memory == 1024 * 80e9
+    assert get_accelerator("TPU-v4", count=3).total_memory == 3 * 32 * 2**30
+    for count in (1, 8, 64):
+        node = replace(H100, count=count)
+        size = largest_to_train(node.memory, devices=count, sharded="everything")
+        assert 16 * size == pytest.approx(node.total_memory, rel=1e-9)  # Adam: 16 bytes each
+
+
 def test_machines_are_values():
     assert pickle.loads(pickle.dumps(H100)) == copy.deepcopy(H100) == H100
     assert hash(H100) == hash(replace(H100))

@@ -333,6 +333,20 @@ def test_confidence_plans_for_bad_luck(fit):
     assert float(ahead.loss_high[0]) == pytest.approx(target, rel=1e-6)
 
 
+def test_intervals_of_a_safe_plan_are_those_of_plans_without_confidence(fit):
+    """Each draw knows its own law, so the safe choice for all of them may lie outside."""
+    plain, sure = (sl.Planner(fit, hardware=MACHINE, confidence=c) for c in (None, 0.95))
+    usual, safe = (planner.for_target(2.2) for planner in (plain, sure))
+    for name in ("params", "tokens", "flops"):
+        assert safe.low[name] == pytest.approx(usual.low[name], rel=1e-3)
+        assert safe.high[name] == pytest.approx(usual.high[name], rel=1e-3)
+        assert usual.low[name] < usual.best[name] < usual.high[name]
+    assert safe.best["flops"] > safe.high["flops"]
+    assert safe.low["loss"] < safe.best["loss"] < safe.high["loss"]  # of a run of this very plan
+    assert "90% interval without confidence=0.95" in str(safe)
+    assert "without confidence" not in str(usual)
+
+
 @pytest.mark.parametrize("flops", [1e20, 1e23])
 def test_no_plan_of_a_grid_is_surer_than_the_one_with_confidence(fit, flops):
     """Far beyond the data, more tokens harm: the law may be wrong there."""

@@ -43,8 +43,9 @@ class Plan(Frozen):
         target.
     low, high : mapping
         Ends of the central interval, same keys. Quantities solved for: quantiles of every draw's
-        own answer (infinite where that many draws have none). The target: the source's interval
-        for one run of the plan. Empty when the source is a bare law.
+        own answer (infinite where that many draws have none); each draw knows its law, so they are
+        those of plans without ``confidence``, and a plan with it may lie outside. The target: the
+        source's interval for one run of the plan. Empty when the source is a bare law.
     near_optimal : mapping
         ``params`` and ``tokens``: smallest and largest value among all plans that reach the same
         target with at most ``tolerance`` more compute. ``<target>_excess``: what that compute is
@@ -209,6 +210,8 @@ et al. 2022 (rounded) and a cost of 6ND.
                 yield (str(i), *(f"{c:.4g}" for c in cells))
             return
         level = f"{100 * self.about['level']:g}% interval" if self.low else ""
+        if level and "confidence" in self.about:
+            level += f" without confidence={self.about['confidence']:g}"
         near = ""
         if self.near_optimal:
             what = self.near_optimal.get("spent", "flops").replace("flops", "compute")

@@ -67,7 +67,9 @@ class Planner(Weighing):
         What targets are reached with least of; a quantity of the plan will do.
     confidence : float, optional
         Plan for the run that bad luck leaves: the best value that is reached with this
-        probability, and targets reached with it. Default: plan by the point law.
+        probability, and targets reached with it. Default: plan by the point law. Intervals of
+        the quantities stay those of plans without it (where the optimum may be, or what reaching
+        the target takes on average), so the safe choice may lie outside of them.
     anchor : bool, default True
         Where the runs of a fit are an isoFLOP study of losses, let the best size of `for_budget`
         grow from the last optimum measured, the law counting less with distance (see `Notes`).
