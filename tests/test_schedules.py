@@ -70,6 +70,23 @@ class TestSums:
         assert sl.schedule_sums(CONSTANT).learning_rate_annealing.iloc[-1] < -0.1
         assert sums.learning_rate_sum.iloc[-1] == pytest.approx(CONSTANT.sum())
 
+    def test_a_warm_up_from_zero_is_summed_directly(self):
+        """As schedulers log it: step 1 is made at a rate of 0."""
+        rate = PEAK * np.minimum(np.arange(60) / 20, 1.0) * np.where(np.arange(60) < 40, 1.0, 0.1)
+        for warm_up, starts in ((0, 1), (20, 20)):  # first step whose change counts
+            found = sl.schedule_sums(rate, momentum=0.9, warm_up=warm_up)
+            for step in (1, 2, 21, 41, 60):
+                felt = sum(
+                    (rate[k - 1] - rate[k]) * 0.9 ** (i - k)
+                    for i in range(step)
+                    for k in range(starts, i + 1)
+                )
+                row = found.loc[step]
+                assert row.learning_rate_sum == pytest.approx(rate[:step].sum(), rel=1e-12)
+                assert row.learning_rate_annealing == pytest.approx(felt, rel=1e-9, abs=1e-18)
+        shifted = sl.schedule_sums(rate[1:], momentum=0.9, warm_up=19)
+        np.testing.assert_allclose(found.iloc[1:][list(INPUTS)], shifted[list(INPUTS)], atol=1e-18)
+
     @given(
         st.lists(st.floats(1e-6, 1.0), min_size=2, max_size=30),
         st.floats(0.0, 0.999),
@@ -89,7 +106,7 @@ class TestSums:
         [
             ([], {}, "one number >= 0"),
             ([[1.0]], {}, "one number >= 0"),
-            ([0.0, 1.0], {}, "first above 0"),
+            ([0.0, 0.0], {}, "and one above 0; got shape \\(2,\\) of 0 to 0"),
             ([1.0, -1.0], {}, "one number >= 0"),
             ([1.0, np.nan], {}, "learning_rate"),
             ([1.0, 1.0], {"momentum": 1.0}, "momentum must be in"),

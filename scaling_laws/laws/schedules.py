@@ -28,7 +28,8 @@ def schedule_sums(
     Parameters
     ----------
     learning_rate : array_like (n,)
-        Learning rate of every optimiser step, of steps 1 to n.
+        Learning rate of every optimiser step, of steps 1 to n. A warm-up may start at 0, as
+        schedulers log it; until the first rate above it, the sum is 0 and no law has a loss.
     momentum : float, default 0.999
         How much of a fall of the learning rate is still felt one step later, in [0, 1). The
         authors use 0.99 to 0.999; compare a few by the fit's ``objective``.
@@ -46,8 +47,8 @@ def schedule_sums(
     Raises
     ------
     DataError
-        Not one learning rate >= 0 a step with a positive first one, a momentum outside [0, 1), or
-        a warm-up longer than the schedule.
+        Not one learning rate >= 0 a step, none above 0, a momentum outside [0, 1), or a warm-up
+        longer than the schedule.
 
     References
     ----------
@@ -62,10 +63,10 @@ def schedule_sums(
     import pandas as pd
 
     rate = check_values("learning_rate", learning_rate, "real")
-    if rate.ndim != 1 or not len(rate) or (rate < 0).any() or not rate[0] > 0:
+    if rate.ndim != 1 or not (rate > 0).any() or (rate < 0).any():
         raise DataError(
-            f"learning_rate must give one number >= 0 for every step, the first above 0; got "
-            f"shape {rate.shape}" + (f" starting at {rate.flat[0]:g}." if rate.size else ".")
+            "learning_rate must give one number >= 0 for every step, and one above 0; got "
+            f"shape {rate.shape}" + (f" of {rate.min():g} to {rate.max():g}." if rate.size else ".")
         )
     if not isinstance(momentum, int | float | np.floating) or not 0.0 <= momentum < 1.0:
         raise DataError(f"momentum must be in [0, 1), got {momentum!r}. The authors use 0.999.")
