@@ -161,7 +161,7 @@ class TestLinkError:
             noise = 0.002 * np.random.default_rng(9).standard_normal(40)
             runs = {"task_loss": loss, "accuracy": share + noise}
             fit = sl.fit(runs, "logistic", target="accuracy", draws=0, **HELD)
-            rates.append(link_law_error(fit.fitter, fit.runs, fit.law.family).rates["task_loss"])
+            rates.append(link_law_error(fit.fitter, fit.runs, fit.law.family).rate)
         assert rates[1] > 2 * rates[0]
 
     def test_it_grows_below_the_smallest_loss_only(self):
@@ -170,9 +170,9 @@ class TestLinkError:
         error = chain.predictive.link_error
         lowest, highest = link.ranges["task_loss"]
         at = np.array([highest, lowest, 0.9 * lowest])
-        size = error.at(("task_loss",), [1.0 / at])
+        size = error.at(at)
         assert size[:2].tolist() == pytest.approx([0.0, 0.0], abs=1e-9)
-        assert size[2] == pytest.approx(error.rates["task_loss"] * np.log(1 / 0.9))
+        assert size[2] == pytest.approx(error.rate * np.log(1 / 0.9))
 
     @pytest.mark.parametrize("unit", [1e-3, 1e3])
     def test_scores_in_another_unit_have_their_intervals_in_it(self, unit):
@@ -187,6 +187,41 @@ class TestLinkError:
             ahead = sl.chain(loss, link).predict(flops=1e23, kind="mean")
             widths.append((ahead.score_high - ahead.score_low)[0] / scale)
         assert widths[1] == pytest.approx(widths[0], rel=1e-3)
+
+    @pytest.mark.parametrize("bend", [0.0, 0.3])
+    def test_of_values_that_are_not_positive_it_grows_by_their_span(self, bend):
+        """A margin from 1.2 down to -0.9, and a link that is bent at low margins, or is not."""
+        rng, flops = np.random.default_rng(0), np.geomspace(1e18, 1e21, 30)
+        margin = 1.2 - 0.3 * np.log(flops / 1e18)
+        rating = 10 - 3 * margin - bend * np.maximum(-margin, 0.0) ** 2
+        runs = {"flops": flops, "margin": margin, "rating": rating + 0.02 * rng.standard_normal(30)}
+        chains = []
+        for law_error in (True, False):
+            options = {"draws": 100, "law_error": law_error, "residual": "linear"}
+            loss = sl.fit(runs, "logarithmic", target="margin", **options)
+            link = sl.fit(runs, "linear", inputs=("margin",), target="rating", **options)
+            chains.append(sl.chain(loss, link))
+        error = chains[0].predictive.link_error
+        low, high = margin.min(), margin.max()
+        at = np.array([high + 1.0, high, 0.0, low, low - 0.5, low - 1.0])
+        expected = error.rate / (high - low) * np.array([0.0, 0.0, 0.0, 0.0, 0.5, 1.0])
+        np.testing.assert_allclose(error.at(at), expected, atol=1e-12)
+        assert chains[1].predictive.link_error is None
+        sure, alone = (c.predict(flops=1e23, kind="mean") for c in chains)
+        widths = [float((p.rating_high - p.rating_low)[0]) for p in (sure, alone)]
+        assert widths[0] > 2 * widths[1]
+        truth = 10 + 3 * 2.254 - bend * 2.254**2  # of the margin at 1e23 FLOP
+        assert (alone.rating_low[0] < truth < alone.rating_high[0]) == (bend == 0)
+        assert sure.rating_low[0] < truth < sure.rating_high[0]
+
+    def test_of_a_score_it_grows_above_the_largest(self):
+        score = np.linspace(0.2, 0.6, 30)
+        runs = {"accuracy": score, "rating": 4 + 9 * score + 0.01 * np.sin(40 * score)}
+        link = sl.fit(runs, "linear", inputs=("accuracy",), target="rating", draws=20)
+        error = link_law_error(link.fitter, link.runs, link.law.family)
+        at = error.at(np.array([0.1, 0.2, 0.6, 0.9]))
+        assert at[:3].tolist() == pytest.approx([0.0, 0.0, 0.0], abs=1e-9)
+        assert at[3] == pytest.approx(error.rate * np.log(1.5))
 
     def test_a_loss_below_zero_is_as_far_as_can_be(self):
         steps = np.arange(1.0, 13.0) * 100

@@ -202,7 +202,9 @@ def chain(loss: Fit | Selection, link: Fit, *, questions: int | None = None) -> 
     into noise of the score, and the scatter around the link [1]_. Draws of the two steps are
     independent, since the link is about the score *given* the loss, whatever brought that about.
     How far the link may be wrong below the smallest loss it has seen comes from backtests that
-    hold out the runs with the smallest losses.
+    hold out the runs with the smallest losses: by the e-fold where all losses are positive, else
+    by the span of the data. Where the first step's target is better when higher, such as an
+    accuracy, the link may be wrong above the largest it has seen.
 
     References
     ----------

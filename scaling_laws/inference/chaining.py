@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import Literal
 
 import numpy as np
 
@@ -17,12 +18,52 @@ from scaling_laws.inference.trials import Cuts, run_trial
 from scaling_laws.inference.weighing import backtested_rate
 from scaling_laws.laws.combined import compose
 from scaling_laws.laws.family import LawFamily
+from scaling_laws.quantities import quantity
 from scaling_laws.solving.objective import Array, inverse_transform, transform
 from scaling_laws.solving.setup import Settings
 
 _PRIOR_RATE = 1.0  # of a link's own error per e-fold of loss below the data: docs/downstream.md
 _PRIOR_CUTS = 3.0  # cuts of a backtest that this is worth
 _NEAREST = 1e-9  # times the smallest loss of the data: a loss of 0 or less is as far away as this
+
+Axis = Literal["reciprocal", "negative", "itself"]
+
+
+@dataclass(frozen=True)
+class LinkError:
+    """How wrong a link may be at better losses, or scores, than it was fitted on.
+
+    Parameters
+    ----------
+    along : LawError
+        Of the axis, on which better is larger.
+    axis : {"reciprocal", "negative", "itself"}
+        What the axis is of the link's input: the reciprocal of a positive loss, whose distances
+        are in e-folds; the negative of one that is not, in spans of the data; a score itself.
+    """
+
+    along: LawError
+    axis: Axis
+
+    @property
+    def rate(self) -> float:
+        """Standard deviation for each e-fold or span, on the residual scale."""
+        (rate,) = self.along.rates.values()
+        return rate
+
+    def at(self, value: Array) -> Array:
+        """Standard deviation at values ``(n,)`` of the link's input."""
+        ((name, (_, best)),) = self.along.largest.items()
+        if self.axis == "reciprocal":
+            value = np.maximum(value, _NEAREST / best)
+        return self.along.at((name,), [_goodness(value, self.axis)])
+
+
+def _goodness(value: Array, axis: Axis) -> Array:
+    """Where a loss or score lies on an axis on which better is larger."""
+    if axis == "itself":
+        return value
+    return np.asarray(1.0 / value if axis == "reciprocal" else -value)
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,8 +75,8 @@ class ChainedPredictive(Predictive):
     first, link : Predictive
         Of the loss, and of the score given the loss. Their draws are independent: the link's are
         those of the score *given* the loss.
-    link_error : LawError
-        How far the link may be wrong below the losses it was fitted on, by the loss's reciprocal.
+    link_error : LinkError or None
+        How far the link may be wrong beyond the losses it was fitted on.
     scatter : float
         Noise of a score around the link, on the residual scale, without that of its questions.
     questions : int or None
@@ -44,7 +85,7 @@ class ChainedPredictive(Predictive):
 
     first: Predictive = field(kw_only=True)
     link: Predictive = field(kw_only=True)
-    link_error: LawError | None = field(kw_only=True)
+    link_error: LinkError | None = field(kw_only=True)
     scatter: float = field(kw_only=True)
     questions: int | None = field(kw_only=True)
 
@@ -70,9 +111,7 @@ class ChainedPredictive(Predictive):
             value = self.link.family.evaluate([loss], [c[:, None] for c in coef.T])
         score = self._scaled(np.broadcast_to(value, loss.shape))
         if "law" in parts and self.link_error is not None:
-            ((name, (_, best)),) = self.link_error.largest.items()
-            size = self.link_error.at((name,), [1.0 / np.maximum(expected, _NEAREST / best)])
-            score = score + size * self.z_law[span][:, None]
+            score = score + self.link_error.at(expected) * self.z_law[span][:, None]
         if "run" in parts:
             score = self._noisy(score, expected, span)
         return np.asarray(score - centre)
@@ -107,7 +146,7 @@ class ChainedPredictive(Predictive):
 def chained_predictive(
     first: Predictive,
     link: Predictive,
-    link_error: LawError | None,
+    link_error: LinkError | None,
     questions: int | None,
     noise_of_questions: float,
 ) -> ChainedPredictive:
@@ -116,7 +155,7 @@ def chained_predictive(
     Parameters
     ----------
     first, link : Predictive
-    link_error : LawError or None
+    link_error : LinkError or None
         See `link_law_error`.
     questions : int or None
     noise_of_questions : float
@@ -163,31 +202,31 @@ def _cut(predictive: Predictive, draws: int) -> Predictive:
     return replace(predictive, spread=spread, **kept)
 
 
-def link_law_error(settings: Settings, runs: Runs, family: LawFamily) -> LawError | None:
-    """How wrong a link is below the losses it was fitted on, from backtests that hold out the best.
+def link_law_error(settings: Settings, runs: Runs, family: LawFamily) -> LinkError:
+    """How wrong a link is beyond the losses it has seen, from backtests that hold out the best.
 
     Parameters
     ----------
     settings : Settings
     runs : Runs
-        Of one positive input, the loss.
+        Of one input, the loss; or a score, which is better when higher.
     family : LawFamily
 
     Returns
     -------
-    LawError or None
-        In the reciprocal of the loss, so that better is larger; None for losses not positive.
+    LinkError
     """
     (name,), (loss,) = runs.inputs, runs.x
-    if not (loss > 0).all():
-        return None
-    axis = 1.0 / loss
+    kind: Axis = "reciprocal" if (loss > 0).all() else "negative"
+    if quantity(name).direction == "higher":
+        kind = "itself"
+    axis = _goodness(loss, kind)
     cuts = Cuts(name, axis, automatic_cuts(axis), "one input")
     largest = {name: (float(axis.min()), float(axis.max()))}
     prior = _PRIOR_RATE * settings.target_unit(runs)
     try:
         trial = run_trial(settings, runs, family, cuts, focuses=(settings.focus,))
     except ScalingLawError:
-        return LawError({name: prior}, largest)
+        return LinkError(LawError({name: prior}, largest), kind)
     rate, _ = backtested_rate(trial, cuts, prior, _PRIOR_CUTS)
-    return LawError({name: rate}, largest)
+    return LinkError(LawError({name: rate}, largest), kind)
