@@ -115,11 +115,23 @@ _TARGETS = (
     Quantity("latency", "inference latency", "s"),
     Quantity("peak_memory", "peak memory", "bytes"),
 )
+_COSTS = frozenset({"seconds", "latency", "peak_memory", "flops"})
 _BY_NAME = {q.name: q for q in _INPUTS + _TARGETS}
 
 INPUT_NAMES = tuple(q.name for q in _INPUTS)
 TARGET_NAMES = tuple(q.name for q in _TARGETS)
 _CUT_OFF = re.compile(r"(?P<score>[a-z_0-9]+?)(?:@|_at_)(?P<k>[1-9]\d*)")
+
+
+def is_cost(name: str) -> bool:
+    """Whether a target is what runs cost, which grows with their scale: time, memory, compute.
+
+    Examples
+    --------
+    >>> is_cost("latency"), is_cost("fit_seconds"), is_cost("loss")
+    (True, True, False)
+    """
+    return name in _COSTS or name.endswith("_seconds")
 
 
 def quantity(name: str) -> Quantity:

@@ -158,6 +158,7 @@ FORMULAS: dict[str, Callable[..., Any]] = {
     "semi_log": lambda N, D, a, b, c: a + b * np.log(N) + c * np.log(D),
     "product": lambda N, D, K, a, b: K * N ** (-a) * D ** (-b),
     "product_with_floor": lambda N, D, E, K, a, b: E + K * N ** (-a) * D ** (-b),
+    "product_with_overhead": lambda n, c, K, r: c + K * n**r,
     "additive_power": lambda N, D, E, A, a, B, b: E + A * N ** (-a) + B * D ** (-b),
     "translog": lambda N, D, c0, cN, cD, qNN, qND, qDD: _translog(
         np.log([N, D]), c0, (cN, cD), (qNN, qND, qDD)
@@ -201,7 +202,7 @@ FALLING = (
     "inverse_logarithmic",
 )
 ANY_INPUTS = ("log_linear", "product", "product_with_floor", "additive_power", "translog")
-ANY_INPUTS += ("log_linear_with_floor", "linear", "semi_log")
+ANY_INPUTS += ("log_linear_with_floor", "linear", "semi_log", "product_with_overhead")
 ANY_INPUTS += ("mixture_exponential", "mixture_additive", "mixture_inverse")
 FORMULAS |= formulas_joint.JOINT
 RANGES |= formulas_joint.RANGES

@@ -75,11 +75,65 @@ class TestOneInput:
         assert np.mean(ours) < np.mean(last)
 
 
+def timed(seed, rows=16, noise=0.03):
+    """Seconds of an overhead and a power, on samples where half of the runs are overhead."""
+    samples = np.geomspace(1e2, 1e6, rows)
+    noisy = np.exp(noise * np.random.default_rng(seed).standard_normal(rows))
+    return pd.DataFrame({"samples": samples, "seconds": seconds_of(samples) * noisy})
+
+
+def seconds_of(samples):
+    return 2.0 + 3e-5 * samples**1.1
+
+
+class TestCosts:
+    """A cost grows from an overhead: known truth, and the laws that have none as the control."""
+
+    def test_overhead_and_growth_are_found(self):
+        exact = sl.fit(timed(0, noise=0.0), "product_with_overhead", target="seconds", draws=0)
+        assert exact.coef == pytest.approx({"c": 2.0, "K": 3e-5, "growth_samples": 1.1}, rel=1e-6)
+        inside = []
+        for seed in range(20):
+            fit = sl.fit(timed(seed), "product_with_overhead", target="seconds", draws=200)
+            assert fit.trusted
+            ends = fit.interval(0.9)
+            truth = pd.Series({"c": 2.0, "K": 3e-5, "growth_samples": 1.1})
+            inside.append(((ends.low < truth) & (truth < ends.high)).mean())
+        assert 0.75 < np.mean(inside) <= 1.0
+
+    def test_ten_times_the_samples_are_foretold_and_not_by_a_power(self):
+        truth = seconds_of(1e7)
+        ours, power = [], []
+        for seed in range(4):
+            table = timed(seed)
+            chosen = sl.select(table, inputs=("samples",), target="seconds", draws=100)
+            assert next(iter(chosen.weights)) == "product_with_overhead"
+            ahead = chosen.predict(samples=1e7)
+            assert ahead.seconds_low[0] < truth < ahead.seconds_high[0]
+            ours.append(abs(np.log(ahead.seconds[0] / truth)))
+            alone = sl.fit(table, "power", inputs=("samples",), target="seconds", draws=0)
+            power.append(abs(np.log(alone.law(samples=1e7) / truth)))
+        assert max(ours) < 0.1 < 1.0 < min(power)
+
+    def test_without_overhead_the_constant_is_at_its_bound(self):
+        table = timed(0).assign(seconds=lambda t: 1e-3 * t.samples)
+        fit = sl.fit(table, "product_with_overhead", target="seconds", draws=0)
+        assert fit.at_bound == ("c",)
+        assert fit.coef["growth_samples"] == pytest.approx(1.0, abs=1e-6)
+
+
 class TestOtherInputs:
     def test_laws_of_the_subject_compete_with_general_ones(self):
         names = [f.name for f in default_candidates(("params", "experts"), "loss")]
         assert names[:2] == ["experts_product", "routed"]
         assert {"additive_power", "product_with_floor", "translog"} < set(names)
+
+    @pytest.mark.parametrize("target", ["seconds", "fit_seconds", "latency", "peak_memory"])
+    def test_what_runs_cost_has_candidates_that_grow(self, target):
+        named = [[f.name for f in default_candidates(n, target)] for n in (["samples"], ["N", "D"])]
+        assert named[0] == ["constant", "power", "product_with_overhead"]
+        assert named[1] == ["product", "product_with_overhead", "translog"]
+        assert not set(named[0][2:]) & {f.name for f in default_candidates(["samples"], "loss")}
 
     def test_any_inputs_have_candidates(self):
         names = [f.name for f in default_candidates(("width", "depth", "tokens"), "loss")]

@@ -66,7 +66,8 @@ def bound_notes(at_bound: Sequence[str], family: LawFamily) -> list[Note]:
     other, this = ("fall", "grow") if family.increasing else ("grow", "fall")
     hint = (
         f". Or the target {other}s where this law can only {this}: name a score as one that is "
-        "known, such as columns={'accuracy': ...}; a cost fits 'power' or 'log_linear'"
+        "known, such as columns={'accuracy': ...}; a cost fits "
+        "'product_with_overhead', 'product' or 'power'"
     )
     return [
         Note(

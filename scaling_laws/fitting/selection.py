@@ -29,7 +29,7 @@ from scaling_laws.inference.trials import NO_LAW, Cuts, Trial, make_cuts, run_tr
 from scaling_laws.inference.weighing import Evidence, Weighed, weigh
 from scaling_laws.laws.family import Law, LawFamily, name_tuple
 from scaling_laws.laws.registry import get_law, list_laws
-from scaling_laws.quantities import INPUT_NAMES, as_floats, quantity, training_flops
+from scaling_laws.quantities import INPUT_NAMES, as_floats, is_cost, quantity, training_flops
 from scaling_laws.solving.objective import Array
 from scaling_laws.solving.setup import Settings, bind_family, check_draw_options
 
@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 
 _LARGEST_FOCUS = 50.0  # leaves next to nothing but the largest scale
 _ROWS_A_COEFFICIENT = 4  # fewer, and forms of many coefficients that fit anything do not compete
+_COSTS_OF_ONE = (NO_LAW, "power", "product_with_overhead")  # of what grows with scale
+_COSTS_OF_MORE = ("product", "product_with_overhead", "translog")
 _REACH = 100.0  # times the largest run: as far as predictions are asked for
 
 
@@ -322,7 +324,8 @@ def select(
     In one input the value at the largest scale (``constant``) is a candidate, and the note
     ``last_value_wins`` says where no law does better. Residuals of a bounded target that should
     fall are logarithmic. Among the candidates that are not named, laws for any inputs compete
-    where each of their coefficients has four runs.
+    where each of their coefficients has four runs. A cost, such as ``seconds`` or
+    ``peak_memory``, has candidates of its own, which grow.
 
     Examples
     --------
@@ -405,7 +408,12 @@ def default_candidates(inputs: Sequence[str], target: str) -> tuple[LawFamily, .
     --------
     >>> [family.name for family in default_candidates(("params", "tokens"), "loss")]
     ['chinchilla', 'coupled']
+    >>> [family.name for family in default_candidates(("params", "tokens"), "seconds")]
+    ['product', 'product_with_overhead', 'translog']
     """
+    if is_cost(target):
+        laws = _COSTS_OF_ONE if len(inputs) == 1 else _COSTS_OF_MORE
+        return tuple(bind_family(law, target, inputs) for law in laws)
     candidates = [f for f in map(get_law, list_laws()) if f.candidate]
     own = [f for f in candidates if f.build is None and len(f.inputs) == len(inputs)]
     if len(inputs) == 1:

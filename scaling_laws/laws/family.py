@@ -299,8 +299,8 @@ class LawFamily:
                 f"law '{self.name}' takes {len(self.inputs)} inputs {self.inputs}, got "
                 f"{len(names)}: {names}. Name as many with inputs=. Laws over any inputs: "
                 "additive_power, linear, log_linear, log_linear_with_floor, product, "
-                "product_with_floor, semi_log, translog; of proportions: mixture_additive, "
-                "mixture_exponential, mixture_inverse."
+                "product_with_floor, product_with_overhead, semi_log, translog; of proportions: "
+                "mixture_additive, mixture_exponential, mixture_inverse."
             )
         mirrored = self.increasing if increasing is None else increasing
         mirrored = mirrored and self.floor_index is not None

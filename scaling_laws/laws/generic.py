@@ -194,6 +194,38 @@ product_with_floor = LawFamily(
 )
 
 
+def _product_with_overhead(*values: Any) -> Any:
+    n = (len(values) - 2) // 2
+    inputs, overhead, size, rates = values[:n], values[n], values[n + 1], values[n + 2 :]
+    return overhead + size * np.exp(sum(r * np.log(x) for r, x in zip(rates, inputs, strict=True)))
+
+
+def _product_with_overhead_build(inputs: tuple[str, ...]) -> _Built:
+    overhead = Coefficient("c", "plateau", 0.0, np.inf, "target", None, "what any run costs")
+    rates = (exponent(f"growth_{n}", (0.2, 2.0), 4.0, "power it grows with") for n in inputs)
+    example = {"c": 2.0, "K": 0.1} | {f"growth_{n}": 0.5 / len(inputs) for n in inputs}
+    return (overhead, amplitude("K"), *rates), example
+
+
+def _product_with_overhead_rescale(coef: Coefs, factors: Sequence[float]) -> dict[str, Any]:
+    rates = [coef[n] for n in coef if n.startswith("growth_")]
+    total = sum(r * np.log(s) for r, s in zip(rates, factors, strict=True))
+    return {**coef, "K": coef["K"] * np.exp(-total)}
+
+
+product_with_overhead = LawFamily(
+    name="product_with_overhead",
+    function=_product_with_overhead,
+    inputs=("samples",),
+    build=_product_with_overhead_build,
+    formula=r"y = c + K \prod_i x_i^{growth_i}",
+    reference="Calotoiu et al. 2013, SC13: a constant and one term of the performance model normal "
+    "form, with free powers",
+    aliases=("power_with_overhead",),
+    rescale=_product_with_overhead_rescale,
+)
+
+
 def _additive_power(*values: Any) -> Any:
     n = (len(values) - 1) // 3
     inputs, total = values[:n], values[n]
@@ -279,6 +311,7 @@ FAMILIES = (
     semi_log,
     product,
     product_with_floor,
+    product_with_overhead,
     additive_power,
     translog,
 )
