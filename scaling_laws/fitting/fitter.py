@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from scaling_laws.data.runs import Runs, hash_rows
 from scaling_laws.errors import DataError, FitError, Note, suggest
@@ -16,6 +16,7 @@ from scaling_laws.fitting.notes import solution_notes, usable_clusters
 from scaling_laws.fitting.result import Fit
 from scaling_laws.inference.interval import Predictive
 from scaling_laws.inference.resample import (
+    Disturbance,
     at_bound,
     coefficient_covariance,
     draw_coefficients,
@@ -205,7 +206,7 @@ class Fitter(Settings):
                 law_error=error,
                 trend=None if draws.trend is None else draws.trend.in_units(solved.factors),
             ),
-            covariance=raw_covariance(solved, clusters, prior_sd),
+            covariance=raw_covariance(solved, draws.disturbance, prior_sd),
             at_bound=held,
             objective=point.objective,
             delta=problem.delta,
@@ -348,10 +349,10 @@ def fit(
     return made
 
 
-def raw_covariance(solved: Solved, clusters: NDArray[np.uint64], prior_sd: Array | None) -> Array:
+def raw_covariance(solved: Solved, noise: Disturbance, prior_sd: Array | None) -> Array:
     """Covariance of all coefficients in raw units (NaN rows for those at a bound)."""
     free = solved.point.free
-    inner = coefficient_covariance(solved.point, clusters, prior_sd)
+    inner = coefficient_covariance(solved.point, noise, prior_sd)
     if not len(free):
         return np.zeros((len(solved.coef),) * 2)
     columns = []

@@ -125,7 +125,7 @@ def fit_together(
         residuals=problem.residuals(point.free[None])[0],
         coef=joint.solved.coef,
         draws=joint.solved.raw(draws.free),
-        covariance=raw_covariance(joint.solved, clusters, joint.prior_sd),
+        covariance=raw_covariance(joint.solved, draws.disturbance, joint.prior_sd),
         held=frozenset(np.array(problem.free)[at_bound(problem, point.free)].tolist()),
         tails=draws.noise / max(draws.run_noise, 1e-300),
     )

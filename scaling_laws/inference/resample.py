@@ -48,19 +48,26 @@ class Draws:
     free : ndarray (k, q)
     failed : int
         Draws whose refit did not converge (their last iterate is kept).
-    run_noise : float
-        Typical standard deviation of a run on the residual scale.
     noise : ndarray (k,)
-        The same in each draw.
-    trend : NoiseTrend or None
-        How that changes with compute or loss, where the data show it.
+        Standard deviation of a run in each draw.
+    disturbance : Disturbance
+        The noise that they were drawn from.
     """
 
     free: Array
     failed: int
-    run_noise: float
     noise: Array
-    trend: NoiseTrend | None = None
+    disturbance: Disturbance
+
+    @property
+    def run_noise(self) -> float:
+        """Typical standard deviation of a run on the residual scale."""
+        return self.disturbance.run
+
+    @property
+    def trend(self) -> NoiseTrend | None:
+        """How that changes with compute or loss, where the data show it."""
+        return self.disturbance.trend
 
 
 def keyed_uniforms(labels: NDArray[np.uint64], first: int, last: int, seed: int) -> Array:
@@ -166,7 +173,7 @@ def draw_coefficients(
     start = np.repeat(point.free[None], draws, axis=0)
     size = single if noise.misfit else np.hypot(shared, single)
     if len(point.free) == 0 or draws == 0:
-        return Draws(start, 0, noise.run, size, noise.trend)
+        return Draws(start, 0, size, noise)
     reweighted = keyed_ranks("kind of draw", draws, seed) < noise.reweighted
     free, failed = start.copy(), 0
     for kind in (False, True):
@@ -186,7 +193,7 @@ def draw_coefficients(
         if kind:
             widened = point.free + (solved.free - point.free) * noise.widening(chosen, draws, seed)
             free[chosen] = np.clip(widened, problem.lower, problem.upper)
-    return Draws(free, failed, noise.run, size, noise.trend)
+    return Draws(free, failed, size, noise)
 
 
 def _moved_means(
@@ -450,7 +457,7 @@ def pseudo_problem(problem: Problem, free: Array) -> Problem:
 
 
 def coefficient_covariance(
-    point: PointSolution, clusters: NDArray[np.uint64], prior_sd: Array | None = None
+    point: PointSolution, noise: Disturbance, prior_sd: Array | None = None
 ) -> Array:
     """Covariance of the free coefficients that goes with the draws, NaN for those at a bound.
 
@@ -461,11 +468,12 @@ def coefficient_covariance(
     -------
     ndarray (q, q)
     """
-    noise = disturbance(point, clusters)
-    robust = sandwich_covariance(point, noise.clusters, prior_sd)
-    if noise.reweighted >= 1.0:
-        return robust
     problem, q = point.problem, len(point.free)
+    robust: Array | float = 0.0
+    if noise.reweighted > 0.0:
+        robust = sandwich_covariance(point, noise.clusters, prior_sd)
+    if noise.reweighted >= 1.0:
+        return np.asarray(robust)
     inside = np.flatnonzero(~at_bound(problem, point.free))
     out = np.full((q, q), np.nan)
     if not len(inside):

@@ -71,7 +71,7 @@ broken_power = LawFamily(
         floor("E"),
         amplitude("A"),
         _BEFORE,
-        signed_exponent("c1", (-0.5, 1.5), "added to it by the break"),
+        signed_exponent("c1", (-2.0, 2.0), "added to it by the break"),
         scale("d", (1e-2, 1e2), "input at the break"),
         _width("f", (0.05, 1.5), "width of the break, in e-folds"),
     ),
@@ -129,12 +129,11 @@ def _place(i: int, *, ordered: bool) -> Coefficient:
 
 def _breaks(count: int, *, ordered: bool) -> tuple[Coefficient, ...]:
     out: list[Coefficient] = [floor("E"), amplitude("A"), _BEFORE]
-    most = 3.0 if ordered else 6.0  # a difference of two exponents in force
     for i in range(1, count + 1):
         out += [
-            Coefficient(f"c{i}", "exponent", -most, most, None, (-0.5, 1.5), f"added by break {i}"),
+            Coefficient(f"c{i}", "exponent", -6.0, 6.0, None, (-2.0, 2.0), f"added by break {i}"),
             _place(i, ordered=ordered),
-            _width(f"f{i}", (0.1, 1.0), f"width of break {i}, in e-folds"),
+            _width(f"f{i}", (0.02, 1.0), f"width of break {i}, in e-folds"),
         ]
     return tuple(out)
 

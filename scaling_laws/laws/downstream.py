@@ -16,7 +16,6 @@ from scaling_laws.laws.family import (
     exponent,
     plateau,
     scale,
-    shape,
 )
 
 
@@ -55,18 +54,26 @@ log_sigmoid = LawFamily(
     function=_log_sigmoid,
     inputs=("task_loss",),
     coefficients=(
-        shape("a", (0.05, 1.0), meaning="drop for each e-fold of the logistic term"),
+        Coefficient(
+            "a",
+            "amplitude",
+            0.0,
+            10.0,
+            "target",
+            None,
+            "drop for each e-fold of the logistic term",
+        ),
         Coefficient(
             "c",
             "shape",
             1e-6,
             1.0,
             None,
-            (0.01, 0.5),
+            (0.01, 1.0),
             "what keeps the drop finite: the lowest level is 1 + a ln c",
         ),
-        scale("middle", (0.3, 3.0), "loss at the bend"),
-        scale("k", (1.0, 50.0), "steepness"),
+        scale("middle", (1e-2, 3.0), "loss at the bend"),
+        scale("k", (1e-3, 50.0), "steepness"),
     ),
     formula=r"y = 1 + a \ln\left(c + \frac{1}{1 + e^{k (x - middle)}}\right)",
     reference="Bhagia et al. 2024, arXiv:2412.04403, code of step 2 (log-sigmoid)",

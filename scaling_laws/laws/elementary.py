@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+MOST_LOG = 600.0  # of a scale that still has a float in any unit
+
 
 def grown(amplitude: Any, rate: Any, factor: float) -> Any:
     """Return the amplitude of ``x^-rate`` after ``x`` is multiplied by ``factor``.

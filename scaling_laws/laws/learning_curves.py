@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from scaling_laws.laws.elementary import grown
+from scaling_laws.laws.elementary import MOST_LOG, grown
 from scaling_laws.laws.family import (
     Coefficient,
     Coefs,
@@ -306,6 +306,33 @@ def _stretched_exponential_rescale(coef: Coefs, factors: Sequence[float]) -> dic
     return {**coef, "scale": coef["scale"] * factors[0]}
 
 
+_NEAR = -np.log(1e-2)  # the input below any that is seen, in units of their middle
+
+
+def _stretched_solved(x: Any, E: Any, A: Any, scale: Any, d: Any) -> Any:
+    """``A`` is the drop left at 1 % of a unit, ``scale`` the power there; d = 0 is a power law."""
+    return E + A * np.exp(-scale * np.expm1(d * (np.log(x) + _NEAR)) / d)
+
+
+def _stretched_solved_derivatives(
+    x: Any, E: Any, A: Any, scale: Any, d: Any
+) -> tuple[Any, list[Any]]:
+    distance = np.log(x) + _NEAR
+    grown = np.expm1(d * distance)
+    left = np.exp(-scale * grown / d)
+    by_d = ((1.0 + grown) * distance - grown / d) / d
+    return E + A * left, [1.0, left, -A * left * grown / d, -A * left * scale * by_d]
+
+
+def _stretched_from_solved(coef: Coefs) -> dict[str, Any]:
+    d = coef["d"]
+    log_scale = np.clip(np.log(d / coef["scale"]) / d - _NEAR, -MOST_LOG, MOST_LOG)
+    with np.errstate(divide="ignore", over="ignore"):
+        log_drop = np.log(np.abs(coef["A"])) + np.exp(-d * (log_scale + _NEAR))
+    drop = np.sign(coef["A"]) * np.exp(np.minimum(log_drop, MOST_LOG))
+    return {"E": coef["E"], "A": drop, "scale": np.exp(log_scale), "d": d}
+
+
 stretched_exponential = LawFamily(
     name="stretched_exponential",
     function=_stretched_exponential,
@@ -322,6 +349,19 @@ stretched_exponential = LawFamily(
     aliases=("weibull", "wbl4", "janoschek", "exp4"),
     rescale=_stretched_exponential_rescale,
     candidate=True,
+    solve_as=LawFamily(
+        name="stretched_exponential_solved",
+        function=_stretched_solved,
+        value_and_jacobian=_stretched_solved_derivatives,
+        inputs=("samples",),
+        coefficients=(
+            floor("E"),
+            amplitude("A"),
+            scale("scale", (1e-5, 1.0)),
+            Coefficient("d", "shape", 1e-2, 10.0, None, (0.05, 2.0)),
+        ),
+    ),
+    from_solved=_stretched_from_solved,
 )
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from scaling_laws.laws.elementary import logistic, softplus
+from scaling_laws.laws.elementary import MOST_LOG, logistic, softplus
 from scaling_laws.laws.family import (
     Coefficient,
     Coefs,
@@ -91,7 +91,7 @@ skewed_two_plateau = LawFamily(
         scale("scale", (1e-3, 1e3), "input where the far power, drawn back, meets the start"),
         shape("d", (0.1, 3.0), meaning="power of the input far beyond scale"),
         Coefficient(
-            "a", "shape", 1e-3, 10.0, None, (0.2, 5.0), "1 is two_plateau, 0 power_with_floor"
+            "a", "shape", 1e-3, 10.0, None, (5e-3, 5.0), "1 is two_plateau, 0 power_with_floor"
         ),
     ),
     formula=r"y = end + (start - end) u,\ u (1 - u)^{-a} = (x/scale)^{-d}",
@@ -106,6 +106,30 @@ def _hill(x: Any, A: Any, scale: Any, d: Any) -> Any:
     return A * logistic(d * (np.log(x) - np.log(scale)))
 
 
+def _hill_solved(x: Any, A: Any, scale: Any, d: Any) -> Any:
+    """``A`` is the value at one unit and ``scale`` its share of the level: none is a power law."""
+    return A / (scale + (1.0 - scale) * np.exp(-d * np.log(x)))
+
+
+def _hill_solved_derivatives(x: Any, A: Any, scale: Any, d: Any) -> tuple[Any, list[Any]]:
+    log_x = np.log(x)
+    power = np.exp(-d * log_x)
+    unit = 1.0 / (scale + (1.0 - scale) * power)
+    by_bottom = -A * unit * unit
+    columns = [unit, by_bottom * (1.0 - power), -by_bottom * (1.0 - scale) * power * log_x]
+    return A * unit, columns
+
+
+def _hill_from_solved(coef: Coefs) -> dict[str, Any]:
+    share = np.clip(coef["scale"], 1e-12, 1.0 - 1e-12)
+    odds = np.log1p(-share) - np.log(share)
+    d = np.where(coef["d"] == 0, 1e-300, coef["d"])
+    log_scale = np.clip(odds / d, -MOST_LOG, MOST_LOG)
+    level = coef["A"] * (1.0 + np.exp(d * log_scale))
+    return {"A": level, "scale": np.exp(log_scale), "d": coef["d"]}
+
+
+_GROWTH = Coefficient("d", "shape", -10.0, 10.0, None, (-3.0, 3.0), "> 0 where it grows")
 hill = LawFamily(
     name="hill",
     function=_hill,
@@ -113,13 +137,25 @@ hill = LawFamily(
     coefficients=(
         amplitude("A", "level at infinite input (at zero where d < 0)"),
         scale("scale", (1e-3, 1e3), "input at half the level"),
-        Coefficient("d", "shape", -10.0, 10.0, None, (-3.0, 3.0), "> 0 where it grows"),
+        _GROWTH,
     ),
     formula=r"y = \frac{A}{1 + (x/scale)^{-d}}",
     reference="Domhan et al. 2015, DR-Hill with zero background; Mohr et al. 2022, LCDB, logpower3",
     example={"A": 0.8, "scale": 400.0, "d": 0.6},
     aliases=("hill3", "dr_hill_zero_background", "logpower3"),
     rescale=_scale_rescale,
+    solve_as=LawFamily(
+        name="hill_solved",
+        function=_hill_solved,
+        value_and_jacobian=_hill_solved_derivatives,
+        inputs=("samples",),
+        coefficients=(
+            amplitude("A"),
+            Coefficient("scale", "shape", 1e-12, 1.0 - 1e-12, None, (1e-3, 0.99)),
+            _GROWTH,
+        ),
+    ),
+    from_solved=_hill_from_solved,
 )
 
 

@@ -1,7 +1,9 @@
 """Many weightings of the same data solved at once: damped Gauss-Newton with robust weights.
 
-Every draw is solved by operations that do not depend on its neighbours, so results are the same
-bits for any number of workers and any chunk size.
+Steps bend with the model's own curvature (geodesic acceleration, Transtrum and Sethna 2012,
+arXiv:1201.5885), so that they follow the narrow curved valleys of scaling laws. Every draw is
+solved by operations that do not depend on its neighbours, so results are the same bits for any
+number of workers and any chunk size.
 """
 
 from __future__ import annotations
@@ -21,7 +23,10 @@ _ELEMENTS_PER_CHUNK = 24_000  # rows x draws that stay in cache
 _MAX_ITERATIONS = 200
 _SAME = 1e-9
 _NEGLIGIBLE = 1e-13  # share of the objective that its rounding hides
+_STRAIGHT_ITERATIONS = 6  # then steps bend
 _GAUSS_NEWTON_ITERATIONS = 12  # then true second derivatives, for flat valleys
+_WINDOW, _STALLED = 20, 1e-11  # over so many iterations less than so much lower: a flat valley
+_AHEAD = 0.1  # share of a step over which its bend is measured
 
 
 @dataclass(frozen=True)
@@ -40,6 +45,11 @@ class Solutions:
     objective: Array
     converged: NDArray[np.bool_]
 
+    def only(self, which: NDArray[np.intp] | int) -> Solutions:
+        """Some of the draws; an integer gives a batch of one."""
+        rows = np.atleast_1d(which)
+        return Solutions(self.free[rows], self.objective[rows], self.converged[rows])
+
 
 def solve_batch(
     problem: Problem,
@@ -50,6 +60,7 @@ def solve_batch(
     shifts: Callable[[slice], Array] | None = None,
     tolerance: float = 1e-6,
     iterations: int = _MAX_ITERATIONS,
+    second_order: bool = True,
     workers: int = 1,
     chunk: int | None = None,
 ) -> Solutions:
@@ -71,6 +82,9 @@ def solve_batch(
         Stop when the predicted change is below this share of a standard error (squared).
     iterations : int
         Most steps of a draw.
+    second_order : bool
+        Whether what has not converged soon takes true second derivatives, which cost as much as
+        all else together.
     workers : int
         Threads.
     chunk : int, optional
@@ -93,7 +107,9 @@ def solve_batch(
             w = weights[span]
         turning = problem.delta if delta is None else delta[span, None]
         moved = None if shifts is None else shifts(span)
-        return _Chunk(problem, start[span], w, turning, tolerance, moved).solve(iterations)
+        return _Chunk(problem, start[span], w, turning, tolerance, moved).solve(
+            iterations, _GAUSS_NEWTON_ITERATIONS if second_order else iterations
+        )
 
     if workers > 1 and len(spans) > 1:
         with ThreadPoolExecutor(workers) as pool:
@@ -143,29 +159,42 @@ class _Chunk:
         self.residuals, self.jacobian = self._evaluate(self.free)
         self.objective = problem.objective_of(self.residuals, self.free, weights, delta)
         self.phi = self.free.copy()
+        self.earlier = np.full(len(start), np.inf)
 
     def _evaluate(self, free: Array) -> tuple[Array, Array]:
         residuals, jacobian = self.problem.residuals_with_jacobian(free)
         return residuals if self.shifts is None else residuals + self.shifts, jacobian
 
-    def solve(self, iterations: int) -> Solutions:
+    def solve(self, iterations: int, first_order: int) -> Solutions:
         for iteration in range(iterations):
+            if iteration % _WINDOW == 0:
+                self._leave_stalled()
             if not len(self.alive):
                 break
-            self._iterate(second_order=iteration >= _GAUSS_NEWTON_ITERATIONS)
+            self._iterate(iteration >= _STRAIGHT_ITERATIONS, iteration >= first_order)
         self.free[self.alive] = self.phi
         self.done_objective[self.alive] = self.objective
         return Solutions(self.free, self.done_objective, self.converged)
 
-    def _iterate(self, second_order: bool) -> None:
-        gradient, hessian, weighted_psi = self._derivatives()
-        step, decrement = self._step(gradient, hessian)
+    def _leave_stalled(self) -> None:
+        stalled = self.objective > (1.0 - _STALLED) * self.earlier
+        self.earlier = self.objective.copy()
+        if stalled.any():
+            self.converged[self.alive[stalled]] = True
+            self._leave(stalled)
+
+    def _iterate(self, bending: bool, second_order: bool) -> None:
+        gradient, hessian, curvature, weighted_psi = self._derivatives()
+        held = self._hold_at_bounds(gradient, hessian)
+        step, decrement = self._step(gradient, hessian, held)
         if second_order:
-            bent = hessian + second_order_terms(self.problem, self.phi, weighted_psi)
-            newton, newton_decrement = self._step(gradient, bent)
+            full = hessian + second_order_terms(self.problem, self.phi, weighted_psi)
+            newton, newton_decrement = self._step(gradient, full, held)
             sound = newton_decrement > 0
             step = np.where(sound[:, None], newton, step)
             decrement = np.where(sound, newton_decrement, decrement)
+        if bending:
+            step = self._bent(step, hessian, curvature, held)
         trial = np.clip(self.phi + step, self.problem.lower, self.problem.upper)
         residuals, jacobian = self._evaluate(trial)
         objective = self.problem.objective_of(residuals, trial, self.weights, self.delta)
@@ -184,7 +213,34 @@ class _Chunk:
         if finished.any():
             self._leave(finished)
 
-    def _derivatives(self) -> tuple[Array, Array, Array]:
+    def _bent(
+        self, step: Array, hessian: Array, curvature: Array, held: NDArray[np.bool_]
+    ) -> Array:
+        """The step with half its geodesic acceleration where that leads lower."""
+        problem = self.problem
+        ends = np.clip(self.phi + step, problem.lower, problem.upper)
+        step = ends - self.phi
+        with np.errstate(invalid="ignore", over="ignore"):
+            ahead = (self._residuals(self.phi + _AHEAD * step) - self.residuals) / _AHEAD
+            bend = 2.0 / _AHEAD * (ahead - np.einsum("kqn,kq->kn", self.jacobian, step))
+            pull = np.matmul(self.jacobian, (curvature * bend)[:, :, None])[:, :, 0]
+            turn, _ = self._step(pull, hessian, held)
+            unit = np.sqrt(np.abs(np.einsum("kqq->kq", hessian)))
+            sizes = (np.linalg.norm(unit * move, axis=1) for move in (turn, step))
+        slight = np.less_equal(*sizes)  # a series that converges
+        bent = np.clip(ends + 0.5 * turn, problem.lower, problem.upper)
+        straight_value, bent_value = (
+            problem.objective_of(self._residuals(free), free, self.weights, self.delta)
+            for free in (ends, bent)
+        )
+        lower = slight & (bent_value < straight_value)
+        return np.where(lower[:, None], bent - self.phi, step)
+
+    def _residuals(self, free: Array) -> Array:
+        residuals = self.problem.residuals(free)
+        return residuals if self.shifts is None else residuals + self.shifts
+
+    def _derivatives(self) -> tuple[Array, Array, Array, Array]:
         delta, r, jac, w = self.delta, self.residuals, self.jacobian, self.weights
         if self.robust:
             size = np.abs(r)
@@ -195,18 +251,18 @@ class _Chunk:
             curvature = w * ((1.0 - mix) * (size <= delta) + mix * majorant)
         else:
             psi, curvature = r, w
-        gradient = np.matmul(jac, (w * psi)[:, :, None])[:, :, 0]
-        hessian = np.matmul(jac * curvature[:, None, :], jac.transpose(0, 2, 1))
+        with np.errstate(invalid="ignore", over="ignore"):  # what is not finite takes no step
+            gradient = np.matmul(jac, (w * psi)[:, :, None])[:, :, 0]
+            hessian = np.matmul(jac * curvature[:, None, :], jac.transpose(0, 2, 1))
         prior = self.problem.prior_gradient(self.phi)
         if prior is not None:
             gradient, hessian = gradient + prior[0], hessian + prior[1]
-        return gradient, hessian, w * psi
+        return gradient, hessian, curvature, w * psi
 
-    def _step(self, gradient: Array, hessian: Array) -> tuple[Array, Array]:
-        """Damped Newton step and the decrease it predicts; a coefficient pushed against its bound
-        is held.
-        """
-        held = self._hold_at_bounds(gradient, hessian)
+    def _step(
+        self, gradient: Array, hessian: Array, held: NDArray[np.bool_]
+    ) -> tuple[Array, Array]:
+        """Damped Newton step of what is not held at a bound, and the decrease it predicts."""
         q = gradient.shape[1]
         diagonal = np.maximum(np.abs(np.einsum("kqq->kq", hessian)), 1e-300)
         unit = 1.0 / np.sqrt(diagonal)
@@ -288,7 +344,7 @@ class _Chunk:
         if isinstance(self.delta, np.ndarray):
             self.delta = self.delta[keep]
         self.shifts = None if self.shifts is None else self.shifts[keep]
-        for name in ("phi", "residuals", "jacobian", "objective", "mix", "damping"):
+        for name in ("phi", "residuals", "jacobian", "objective", "earlier", "mix", "damping"):
             setattr(self, name, getattr(self, name)[keep])
 
 

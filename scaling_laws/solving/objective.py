@@ -26,7 +26,7 @@ Residual = Literal["log", "linear", "logit"]
 
 EFFICIENCY = 1.345  # Huber (1981): 95 % efficient under normal noise
 MAD_TO_SIGMA = 1.4826
-_SMALLEST = 1e-100  # lower bound of coefficients moved by their logarithm
+_SMALLEST, _LARGEST = 1e-100, 1e250  # bounds of coefficients moved by their logarithm
 
 
 @dataclass(frozen=True)
@@ -352,5 +352,5 @@ def log_limits(lower: Array, upper: Array, logs: NDArray[np.bool_]) -> tuple[Arr
     """Take the logarithm of the bounds where the solver moves by logarithms."""
     return (
         np.where(logs, np.log(np.maximum(lower, _SMALLEST)), lower),
-        np.where(logs, np.log(np.maximum(upper, _SMALLEST)), upper),
+        np.where(logs, np.log(np.clip(upper, _SMALLEST, _LARGEST)), upper),
     )

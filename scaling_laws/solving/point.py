@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from scaling_laws.errors import FitError
-from scaling_laws.solving.batch import solve_batch
+from scaling_laws.solving.batch import Solutions, solve_batch
 from scaling_laws.solving.objective import (
     EFFICIENCY,
     Array,
@@ -23,6 +23,10 @@ from scaling_laws.solving.starts import find_starts, thinned
 _SCALE_ROUNDS = 30
 _COARSE_ROWS = 4096  # larger tables are approached on a part of their rows first
 _AGREE = 1e-6  # relative difference of objectives that counts as the same optimum
+_LAP, _LEAST = 12, 6  # iterations after which starts behind give up, all but so many
+_LEADERS = 4  # optima refined to the end
+_NEAR, _ALIKE = 1.1, 1e-3  # how high above the lowest, and how near to another is no other
+_MOST_OF_GIVEN = 2000  # evaluations of lmfit from a start that the user gave
 _EXACT = 1e-10  # residuals below this are rounding, not noise
 
 
@@ -88,9 +92,9 @@ def solve_point(
     starts = _starts(problem, given)
     coarse = thinned(problem, _COARSE_ROWS)
     if coarse is not problem:
-        starts = solve_batch(coarse, starts, tolerance=1e-3).free
+        starts = solve_batch(coarse, starts, tolerance=1e-3, second_order=False).free
     problem = with_scale(problem, starts[:1], auto_delta, prior_sd)
-    solved = solve_batch(problem, starts, tolerance=1e-4)
+    solved = _race(problem, starts)
     if not np.isfinite(solved.objective).any():
         raise FitError(
             f"none of {len(starts)} starts of '{problem.family.name}' has a finite objective. "
@@ -99,24 +103,49 @@ def solve_point(
                 zip(problem.family.coefficient_names, problem.full(starts[:1])[0], strict=True)
             ),
         )
-    best = solved.free[[int(np.argmin(solved.objective))]]
     if auto_delta or prior_sd is not None:
-        problem, best = _settle(problem, best, auto_delta, prior_sd)
-        solved = solve_batch(problem, np.concatenate([best, solved.free]), tolerance=1e-10)
         best = solved.free[[int(np.argmin(solved.objective))]]
+        problem, best = _settle(problem, best, auto_delta, prior_sd)
+        again = np.concatenate([best, solved.free])
+        solved = solve_batch(problem, again, tolerance=1e-6, second_order=False)
+    refined = solve_batch(problem, _leaders(solved), tolerance=1e-22)
+    final = refined.only(int(np.argmin(refined.objective)))
     if use_lmfit:
-        best = _refine_with_lmfit(problem, best)
+        best = _refine_with_lmfit(problem, final.free)
         if given is not None and np.isfinite(given[0]).all():
-            other = _refine_with_lmfit(problem, problem.reduced(given[:1]))
+            other = _refine_with_lmfit(problem, problem.reduced(given[:1]), _MOST_OF_GIVEN)
             if problem.objective(other)[0] < (1.0 - _AGREE) * problem.objective(best)[0]:
                 best = other
-    final = solve_batch(problem, best, tolerance=1e-22)
+        if best is not final.free:
+            final = solve_batch(problem, best, tolerance=1e-22)
     objective = float(final.objective[0])
     span = _AGREE * objective + 1e-20 * float(np.sum(problem.weights))
     agreeing = max(1, int(np.sum(solved.objective <= objective + span)))
     return PointSolution(
         problem, final.free[0], objective, len(solved.free), agreeing, bool(final.converged[0])
     )
+
+
+def _race(problem: Problem, starts: Array) -> Solutions:
+    """Solve all starts roughly, then those ahead to the end."""
+    rough = solve_batch(problem, starts, tolerance=1e-4, iterations=_LAP, second_order=False)
+    order = np.argsort(rough.objective, kind="stable")
+    ahead = rough.only(order[: max(_LEAST, len(starts) // 2)])
+    if ahead.converged.all():
+        return ahead
+    return solve_batch(problem, ahead.free, tolerance=1e-4, second_order=False)
+
+
+def _leaders(solved: Solutions) -> Array:
+    """The lowest optima found, those of one basin once."""
+    order = np.argsort(solved.objective, kind="stable")
+    chosen = [int(order[0])]
+    near = solved.objective[order] <= _NEAR * solved.objective[order[0]]
+    for i in order[near].tolist():
+        gap = solved.objective[i] - solved.objective[chosen[-1]]
+        if gap > _ALIKE * solved.objective[i] and len(chosen) < _LEADERS:
+            chosen.append(i)
+    return solved.free[chosen]
 
 
 def _starts(problem: Problem, given: Array | None) -> Array:
@@ -158,7 +187,7 @@ def _settle(
     return problem, best
 
 
-def _refine_with_lmfit(problem: Problem, free: Array) -> Array:
+def _refine_with_lmfit(problem: Problem, free: Array, most: int = 100) -> Array:
     """Minimise with lmfit from ``free``; return the better of the two."""
     import lmfit
 
@@ -182,7 +211,7 @@ def _refine_with_lmfit(problem: Problem, free: Array) -> Array:
     try:
         with np.errstate(all="ignore"):  # an exact fit leaves lmfit's own statistics undefined
             result = minimizer.least_squares(
-                Dfun=jacobian, x_scale="jac", ftol=1e-12, xtol=1e-12, gtol=1e-12, max_nfev=2000
+                Dfun=jacobian, x_scale="jac", ftol=1e-12, xtol=1e-12, gtol=1e-12, max_nfev=most
             )
     except (ValueError, np.linalg.LinAlgError, ZeroDivisionError):
         return free  # lmfit could not start here; the batched polish stands

@@ -18,8 +18,8 @@ _GRID_POINTS = {1: 64, 2: 16}  # per searched coefficient
 _SOBOL_POINTS = {3: 512, 4: 1024}
 _MOST_SOBOL_POINTS = 2048
 _MOST_ROWS = 128
-_MANY_COEFFICIENTS = 7
-_STARTS = (6, 12)  # of laws with fewer coefficients, and of those
+_STARTS, _MOST_STARTS = 6, 256  # of one searched coefficient; each further one doubles them
+_NEIGHBOURS = 0.25  # so near, the worse of two starts is left out
 _ELEMENTS = 400_000
 _LOG_STEP = 1e-3  # small, so that an exponential of it cannot overflow
 
@@ -33,7 +33,8 @@ def find_starts(problem: Problem, given: Array | None = None, limit: int | None 
     given : ndarray (m, p), optional
         Starts to try as they are, all coefficients; a row with NaN narrows a second search.
     limit : int, optional
-        Default: six, twelve for laws of seven coefficients and more.
+        Default: six for one searched coefficient, twice as many for each further one, at most
+        256.
 
     Raises
     ------
@@ -65,7 +66,12 @@ def find_starts(problem: Problem, given: Array | None = None, limit: int | None 
             f"no starting point of '{problem.family.name}' predicts a valid target. Check the "
             "units of the inputs, or pass start= with a value for every coefficient."
         )
-    return _distinct(points, score, limit or _STARTS[len(problem.free) >= _MANY_COEFFICIENTS])
+    return _distinct(points, score, limit or _many(problem))
+
+
+def _many(problem: Problem) -> int:
+    searched = sum(problem.family.coefficients[i].linear is None for i in problem.free)
+    return int(min(_MOST_STARTS, _STARTS * 2.0 ** max(0, searched - 1)))
 
 
 def thinned(problem: Problem, rows: int) -> Problem:
@@ -83,16 +89,21 @@ def thinned(problem: Problem, rows: int) -> Problem:
 
 
 def _distinct(points: Array, score: Array, limit: int) -> Array:
-    """Best points that are not neighbours of a better one."""
-    order = np.argsort(score, kind="stable")[: 40 * limit]
-    coordinates = np.sign(points) * np.log1p(np.abs(points) * 10.0)
+    """Half the best points that are no neighbours, half those furthest from any better one.
+
+    The first refine the deepest basin seen, the others look into basins of their own.
+    """
+    pool = np.argsort(score, kind="stable")[: max(100, 2 * limit)]
+    coordinates = np.sign(points[pool]) * np.log1p(np.abs(points[pool]) * 10.0)
+    gaps = np.abs(coordinates[:, None] - coordinates).max(axis=2)
+    to_better = np.array([np.inf, *(gaps[i, :i].min() for i in range(1, len(pool)))])
+    best_first = np.arange(len(pool))
     chosen: list[int] = []
-    for i in order:
-        if all(np.max(np.abs(coordinates[i] - coordinates[j])) > 0.25 for j in chosen):
-            chosen.append(int(i))
-        if len(chosen) == limit:
-            break
-    return np.asarray(points[chosen])
+    for order, most in (best_first, (limit + 1) // 2), (np.argsort(-to_better), limit):
+        for i in order.tolist():
+            if len(chosen) < most and all(gaps[i, j] > _NEIGHBOURS for j in chosen):
+                chosen.append(i)
+    return np.asarray(points[pool[chosen]])
 
 
 def _best(problem: Problem, points: Array, keep: int = 400) -> Array:

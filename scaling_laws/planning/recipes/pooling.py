@@ -12,7 +12,7 @@ from scaling_laws.data.runs import Runs
 from scaling_laws.fitting.fitter import raw_covariance
 from scaling_laws.fitting.joint import solve_together
 from scaling_laws.inference.interval import Predictive
-from scaling_laws.inference.resample import draw_coefficients
+from scaling_laws.inference.resample import disturbance, draw_coefficients
 from scaling_laws.laws.family import Array, LawFamily
 from scaling_laws.solving.setup import Solved
 
@@ -91,7 +91,9 @@ def _priors(
     """
     own = np.array([s.coef for s in apart])
     pairs = zip(apart, runs, strict=True)
-    variances = [np.diag(raw_covariance(s, r.clusters, None)) for s, r in pairs]
+    variances = [
+        np.diag(raw_covariance(s, disturbance(s.point, r.clusters), None)) for s, r in pairs
+    ]
     beyond = np.maximum((own - centres) ** 2 - np.nan_to_num(variances, nan=np.inf), 0.0)
     out = {}
     for i, c in enumerate(family.coefficients):
