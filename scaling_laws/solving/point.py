@@ -60,6 +60,7 @@ def solve_point(
     auto_delta: bool = False,
     prior_sd: Array | None = None,
     given: Array | None = None,
+    search: bool = True,
     use_lmfit: bool = True,
 ) -> PointSolution:
     """Find the global optimum of ``problem``.
@@ -74,6 +75,8 @@ def solve_point(
         data follows the residuals' scale.
     given : ndarray (m, p), optional
         Starts to try besides the automatic ones, as `find_starts`.
+    search : bool
+        Whether there are automatic ones.
     use_lmfit : bool
         Refine with lmfit before the last polish (backtests skip it for speed).
 
@@ -89,7 +92,7 @@ def solve_point(
         return PointSolution(
             problem, nothing[0], float(problem.objective(nothing)[0]), 1, 1, converged=True
         )
-    starts = _starts(problem, given)
+    starts = problem.reduced(given) if given is not None and not search else _starts(problem, given)
     coarse = thinned(problem, _COARSE_ROWS)
     if coarse is not problem:
         starts = solve_batch(coarse, starts, tolerance=1e-3, second_order=False).free

@@ -148,6 +148,7 @@ class Settings:
         *,
         use_lmfit: bool = True,
         starts: Callable[[Problem], Array] | None = None,
+        near: Array | None = None,
     ) -> Solved:
         """Find the point optimum of a family over checked runs.
 
@@ -159,6 +160,8 @@ class Settings:
             As `solve_point`.
         starts : callable, optional
             Makes starts ``(m, p)`` for the problem in the solver's units, besides the user's.
+        near : ndarray (m, p), optional
+            Coefficients in raw units to start from instead of a search, where there are priors.
 
         Raises
         ------
@@ -171,11 +174,15 @@ class Settings:
         given = self._given(family, prepared.factors)
         if starts is not None:
             given = _joined(given, starts(prepared.problem))
+        known = near is not None and bool(self.priors)
+        if known:
+            given = _rescaled(family, np.asarray(near), prepared.factors)
         solution = solve_point(
             prepared.problem,
             auto_delta=self.auto_delta,
             prior_sd=self.prior_sd(family),
             given=given,
+            search=not known,
             use_lmfit=use_lmfit,
         )
         return Solved(family, solution, prepared.factors, prepared.notes, prepared.solved_as_other)

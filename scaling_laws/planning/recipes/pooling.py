@@ -53,14 +53,20 @@ def pool(
     )
     priors = _priors(fitter, family, apart, list(runs.values()), shared[0].values, common)
     leaning = replace(fitter, priors={**priors, **fitter.priors})
-    random = (
-        _curve(leaning.solve(r, family, use_lmfit=False), r, draws, fitter.seed)
-        for r in runs.values()
+    solved = zip(apart, shared, runs.values(), strict=True)
+    random = tuple(
+        _curve(
+            leaning.solve(r, family, use_lmfit=False, near=np.stack([own.coef, pooled.values])),
+            r,
+            draws,
+            fitter.seed,
+        )
+        for own, pooled, r in solved
     )
     pairs = zip(apart, runs.values(), strict=True)
     return {
         "shared": shared,
-        "random": tuple(random),
+        "random": random,
         "apart": tuple(_curve(s, r, 0, fitter.seed) for s, r in pairs),
     }
 
