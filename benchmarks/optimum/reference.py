@@ -7,6 +7,11 @@ residuals over the same rows.
 
     python benchmarks/optimum/reference.py            # ours against the stored reference
     python benchmarks/optimum/reference.py --search   # what is missing of the reference; hours
+    python benchmarks/optimum/reference.py --plain 25 # every 25th pair by SciPy's own defaults
+
+The reference is made to be fast: slopes of the law itself, compiled steps, 100 calls a start at
+most. ``--plain`` times what one would write without: `least_squares` as it comes, from the same
+starts.
 """
 
 from __future__ import annotations
@@ -204,7 +209,7 @@ def random_starts(family, y, seed):
     return np.array(columns).T
 
 
-def search(family, data, seed):
+def search(family, data, seed, *, plain=False):
     """Least sum of squares of many local searches, and the processor time of all."""
     x, y = columns(family, data)
     maps = [free_to_raw(c.lower, c.upper) for c in family.coefficients]
@@ -223,13 +228,12 @@ def search(family, data, seed):
         slope = np.broadcast_to(slope, (len(y), len(theta)))
         return np.where(np.isfinite(slope), slope, 0.0)
 
+    fast = {"jac": jacobian if family.analytic else "2-point", "method": "lm"}
+    fast |= {"ftol": 1e-11, "xtol": 1e-11, "gtol": 1e-11, "max_nfev": MOST_CALLS}
     begun, found = time.process_time(), []
     for start in random_starts(family, y, seed):
         try:
-            done = least_squares(
-                residuals, start, jac=jacobian if family.analytic else "2-point", method="lm",
-                ftol=1e-11, xtol=1e-11, gtol=1e-11, max_nfev=MOST_CALLS,
-            )  # fmt: skip
+            done = least_squares(residuals, start, **({} if plain else fast))
         except (ValueError, RuntimeWarning, np.linalg.LinAlgError):
             continue
         found.append(2.0 * done.cost)
@@ -273,12 +277,33 @@ def by_set(table):
     return "\n".join(lines)
 
 
+def by_plain(every):
+    """How many times longer SciPy's defaults take from the same starts, and where they end."""
+    pairs = [(family, data) for data in data_sets() for family in laws_for(data)][::every]
+    times, higher = [], 0
+    for family, data in pairs:
+        value, seconds = ours(family, data)
+        with np.errstate(all="ignore"):
+            found = search(family, data, crc32(f"{data.name} | {family.name}".encode()), plain=True)
+        times.append(found["seconds"] / seconds)
+        higher += found["objective"] > value * (1.0 + WORSE)
+    middle, low, high = np.percentile(times, [50, 25, 75])
+    return (
+        f"{len(pairs)} pairs: {middle:.0f} times our processor time (quartiles {low:.0f} and "
+        f"{high:.0f}); higher than ours in {higher}"
+    )
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--search", action="store_true", help="search what is not stored yet")
     parser.add_argument("--minutes", type=float, default=1e9, help="of searching at most")
+    parser.add_argument("--plain", type=int, help="time every so many-th pair by SciPy's defaults")
     parser.add_argument("--share", type=int, nargs=2, default=(0, 1), help="this one, of so many")
     asked = parser.parse_args()
+    if asked.plain:
+        print(by_plain(asked.plain))
+        return
     rows, stored = [], {}
     if STORED.exists():
         lines = [json.loads(line) for line in STORED.read_text().splitlines()]
