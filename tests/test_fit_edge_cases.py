@@ -160,6 +160,24 @@ class TestTables:
         with pytest.raises(sl.DataError, match=r"row r10 has -1\.0"):
             sl.fit(table, "chinchilla", weights=weights)
 
+    @pytest.mark.parametrize("value", [1e308, 1e101, 1e-101, 1e-310, 5e-324])
+    @pytest.mark.parametrize("name", ["params", "loss"])
+    def test_sizes_that_nothing_measured_has_name_their_row(self, name, value):
+        table = grid_runs().set_axis([f"r{i}" for i in range(64)])
+        table.loc["r10", name] = value
+        with pytest.raises(sl.DataError, match=f"'{name}' is .* in row r10"):
+            sl.fit(table, "chinchilla")
+
+    def test_laws_are_fitted_up_to_the_largest_and_smallest_sizes(self):
+        for unit in (1e-90, 1e80):
+            table = grid_runs()
+            table[["params", "tokens"]] *= unit
+            fit = sl.fit(table, "chinchilla", draws=0)
+            assert fit.coef["alpha"] == pytest.approx(sl.fit(grid_runs(), "chinchilla", draws=0)
+                                                      .coef["alpha"], rel=1e-6)  # fmt: skip
+            ahead = fit.predict(params=1e12 * unit, tokens=1e14 * unit)
+            assert np.isfinite(ahead.loss).all()
+
     def test_repeated_columns_are_refused(self):
         table = grid_runs().assign(flops=1e20)
         table.columns = ["params", "tokens", "loss", "loss"]

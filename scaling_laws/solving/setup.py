@@ -28,6 +28,7 @@ from scaling_laws.solving.point import PointSolution, solve_point
 Tie = str | tuple[str, float]
 
 _MOST = 10_000_000  # draws: more fill any memory
+_FARTHEST = 690.0  # log of the largest factor: it and its inverse are ordinary numbers
 
 
 @dataclass(frozen=True)
@@ -507,7 +508,7 @@ def _rescaled_names(family: LawFamily) -> set[str]:
 def _unit_factor(family: LawFamily, values: Array) -> float:
     """Bring positive inputs to geometric mean one, inputs of either sign to largest size one."""
     if family.input_domain == "positive" and (values > 0).all():
-        return float(np.exp(-np.log(values).mean()))
+        return float(np.exp(np.clip(-np.log(values).mean(), -_FARTHEST, _FARTHEST)))
     return 1.0 / max(float(np.abs(values).max()), 1e-300)
 
 
