@@ -207,6 +207,30 @@ def test_a_score_under_an_unknown_name_is_told_that_its_law_cannot_grow():
     assert "coefficient_at_bound" not in {n.code for n in named.notes}
 
 
+@pytest.mark.parametrize("level", [0.3, 3.0, 300.0])
+@pytest.mark.parametrize("noise", [0.0, 1e-3])
+def test_a_constant_is_met_by_laws_whose_scales_it_sends_beyond_all_floats(level, noise):
+    """[(Nc / N)^a + ...]^b is a constant other than 1 only in the limit of an infinite Nc."""
+    table = grid_runs()
+    table["loss"] = level * np.exp(noise * np.random.default_rng(0).standard_normal(len(table)))
+    fit = sl.fit(table, "kaplan", draws=5, law_error=False)
+    ahead = fit.predict(params=[1e6, 1e9], tokens=[1e8, 1e12])
+    assert np.isfinite(ahead).all(axis=None)
+    assert ahead.loss.to_numpy() == pytest.approx(level, rel=0.2)
+    assert fit.predictive.mean(fit.runs.x) == pytest.approx(level, rel=0.05)
+    assert "coefficients_rounded" in codes(fit)
+    assert not fit.trusted
+
+
+def test_coefficients_as_given_are_the_curve_that_was_found():
+    table = grid_runs(noise=0.01)
+    for law in ("kaplan", "coupled"):
+        fit = POINT.fit(table, law)
+        gap = np.log(fit.predictive.mean(fit.runs.x)) - np.log(fit.runs.y) - fit.residuals
+        assert np.abs(gap).max() < 1e-6
+        assert "coefficients_rounded" not in codes(fit)
+
+
 def test_a_slope_that_is_not_finite_does_not_end_a_fit():
     """At the edge of where a law is defined its Jacobian may be infinite or not a number."""
     problem = SimpleNamespace(weights=np.ones(3), residuals_with_jacobian=lambda _: (0, jacobian))

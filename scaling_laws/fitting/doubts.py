@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from scaling_laws.errors import Note
-from scaling_laws.solving.objective import Array, Problem, robust_scale
+from scaling_laws.solving.objective import Array, Problem, robust_scale, target_unit, transform
 
 if TYPE_CHECKING:
     from scaling_laws.fitting.result import Fit
@@ -20,6 +20,7 @@ _FLOOR_SPAN = 0.5  # share of what is possible that the interval of a floor cove
 _OUTLYING = 0.01  # chance of one such run in a table without any
 _MAD_EFFICIENCY = 0.37  # of the robust scale, beside the standard deviation
 _EXACT = 1e-10
+_ROUNDED, _VISIBLE = 1e-6, 0.05  # of the target's unit, and of the residuals' size
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,6 +86,36 @@ def outlying_notes(problem: Problem, free: Array, index: Sequence[Hashable]) -> 
             f"{len(rows)} rows lie further from the curve than chance explains, in standard "
             f"deviations: {shown}; {remedy}. Check how they were measured",
             {"count": len(rows), "rows": [str(index[i]) for i in worst]},
+        ),
+    )
+
+
+def rounding_notes(name: str, problem: Problem, residuals: Array, mean: Array) -> tuple[Note, ...]:
+    """Coefficients that have no float: those given miss the curve that was found.
+
+    Parameters
+    ----------
+    name : str
+        Of the law.
+    problem : Problem
+    residuals : ndarray (n,)
+        Of the curve that the solver found in its own form and units.
+    mean : ndarray (n,)
+        What the law predicts at the runs with the coefficients as they are given.
+    """
+    kind, bounds = problem.residual, problem.bounds
+    found = residuals + transform(problem.y, kind, bounds)
+    gap = float(np.abs(transform(mean, kind, bounds) - found).max())
+    unit = target_unit(kind, problem.y)
+    if not gap > _ROUNDED * unit + _VISIBLE * float(np.sqrt(np.mean(residuals**2))):
+        return ()
+    return (
+        Note(
+            "coefficients_rounded",
+            "warning",
+            f"the best coefficients of '{name}' are beyond floating point: those given miss its "
+            f"curve by up to {100 * gap / unit:.2g} % at the runs. Compare another law",
+            {"gap": gap / unit},
         ),
     )
 
