@@ -118,7 +118,8 @@ class Predictive(Frozen):
             for part, size in self._sizes(inputs, parts, self.spread).items():
                 total += size * self.spread.z[part][span][:, None]
         elif "coefficients" in parts:
-            total += self._on_scale(inputs, coef) - self._on_scale(inputs, self.values[None])
+            with np.errstate(invalid="ignore"):  # NaN where both are infinite
+                total += self._on_scale(inputs, coef) - self._on_scale(inputs, self.values[None])
         if "law" in parts and self.law_error is not None:
             size = self.law_error.at(self.family.inputs, inputs)
             total += size * self.z_law[span][:, None]
@@ -240,7 +241,8 @@ def parts_of(kind: Kind, parts: Sequence[str] | None) -> tuple[str, ...]:
         raise DataError(f"kind must be 'run' (one new run) or 'mean' (the curve), got {kind!r}.")
     if parts is None:
         return PARTS if kind == "run" else PARTS[:3]
-    if isinstance(parts, str) or not isinstance(parts, Collection):
+    listed = isinstance(parts, Collection) and getattr(parts, "ndim", 1) > 0
+    if isinstance(parts, str) or not listed:
         raise DataError(f"parts must be a sequence among {PARTS}, got {parts!r}.")
     unknown = [p for p in parts if p not in PARTS]
     if unknown:

@@ -13,7 +13,7 @@ from scaling_laws.data.runs import Runs, check_runs, design_notes
 from scaling_laws.errors import DataError, LawError, Note, suggest
 from scaling_laws.laws.family import LawFamily
 from scaling_laws.laws.registry import get_law
-from scaling_laws.quantities import as_floats, quantity
+from scaling_laws.quantities import as_floats, quantity, real_number
 from scaling_laws.solving.objective import (
     Array,
     Huber,
@@ -420,8 +420,7 @@ def check_draw_options(draws: int, workers: int, seed: int) -> None:
 
 def _factor(value: Any) -> bool:
     """Whether a value is a finite number."""
-    known = isinstance(value, int | float | np.number) and not isinstance(value, bool)
-    return known and abs(value) <= np.finfo(float).max
+    return bool(np.isfinite(real_number(value)))
 
 
 def easier_form(family: LawFamily) -> LawFamily | None:
