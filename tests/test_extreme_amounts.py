@@ -130,9 +130,9 @@ def test_as_many_runs_as_coefficients_are_no_backtest():
 
 def test_intervals_of_draws_that_need_more_than_a_float_are_infinite(fit):
     flat = fit.predictive.coef.copy()
-    flat[:, 2] = 0.0121  # alpha: the params that meet the target have a float, their FLOPs none
+    flat[:, 2] = 0.006  # alpha: the params that suit the tokens have no float
     poor = replace(fit, predictive=replace(fit.predictive, coef=flat))
-    plan = sl.Planner(poor).for_tokens(1e13, target=2.0)
+    plan = sl.Planner(poor).for_tokens(1e13)
     assert plan.high["flops"] == np.inf
     near = sl.Planner(fit, tolerance=1e99).for_budget(flops=1e99).near_optimal
     assert near["params"][0] < near["params"][1]
