@@ -3,14 +3,19 @@ or an answer. Warnings are errors in these tests, so that an overflow fails them
 
 from __future__ import annotations
 
+import decimal
+import fractions
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from simulate import grid_runs
 
 import scaling_laws as sl
+from scaling_laws.inference.resample import _inefficiency
+from scaling_laws.planning.checks import data_notes
 from scaling_laws.planning.costs.cost import Cost
 from scaling_laws.quantities import real_number
 
@@ -92,6 +97,7 @@ def test_numbers_of_any_width_are_numbers(number):
         (lambda: sl.Planner(LAW, tolerance=LONG), sl.PlanError),
         (lambda: sl.LifetimeCost(served_tokens=LONG), sl.PlanError),
         (lambda: sl.fit_isoflop(grid_runs(), gap=LONG), sl.PlanError),
+        (lambda: sl.fit_isoflop(grid_runs(), gap=fractions.Fraction(9, 1)), sl.PlanError),
         (lambda: sl.constant_exponent(grid_runs().assign(params=HUGE)), sl.PlanError),
         (lambda: sl.token_subsets(np.array(3.0), [1]), sl.MeasureError),
     ],
@@ -138,6 +144,46 @@ def test_intervals_of_draws_that_need_more_than_a_float_are_infinite(fit):
     assert near["params"][0] < near["params"][1]
 
 
+def test_answers_of_a_fit_whose_draws_leave_all_floats(fit):
+    far = fit.predictive.coef.copy()
+    far[0, 1:3] = 1e300, -80.0  # params multiply it beyond all floats
+    poor = replace(fit, predictive=replace(fit.predictive, coef=far, noise=300.0))
+    ahead = poor.predict(params=1e12, tokens=1e13)
+    assert ahead.loss_high[0] > 1e100
+    assert np.isnan(poor.uncertainty(params=[1e12], tokens=[1e13]).coefficients).all()
+    zero = {"params": np.zeros(1), "tokens": np.full(1, 1e12)}
+    (note,) = data_notes(zero, {"params": (1e7, 1e10), "tokens": (1e8, 1e13)})
+    assert note.details["decades"]["params"] == 300.0
+
+
+def test_influence_where_the_law_overflows():
+    """Quadratic in the logs: beyond the runs it may leave all floats."""
+    found = sl.diagnose(sl.fit(grid_runs(noise=0.3), "translog", inputs=["params", "tokens"],
+                               draws=0), {"params": 1e60, "tokens": 1e60})  # fmt: skip
+    assert len(found.influence) == 64
+
+
+@pytest.mark.parametrize("turning", [1e-12, 1e-7, 1e-5])
+def test_a_tiny_turning_point_is_the_median(turning):
+    """Its variance over the mean's is pi / 2 for normal noise, and never negative."""
+    problem = SimpleNamespace(delta=turning, weights=np.ones(20), free=(0, 1))
+    residuals = np.random.default_rng(0).standard_normal(20)
+    alike = SimpleNamespace(dof=18.0, total=float(np.sum(residuals**2)))
+    assert 1.0 < _inefficiency(residuals, problem, alike) < 3.0
+
+
+def test_every_note_and_option_can_be_saved(tmp_path):
+    table = grid_runs(noise=0.01)
+    start, share = {"alpha": decimal.Decimal("0.3")}, {"beta": fractions.Fraction(1, 3)}
+    made = sl.fit(table, "chinchilla", draws=0, start=start, fixed=share)
+    note = sl.Note("odd", "info", "odd", {"condition": np.inf, "pairs": [(1.0, np.nan)]})
+    replace(made, notes=(*made.notes, note)).save(tmp_path / "fit.json")
+    again = sl.load(tmp_path / "fit.json")
+    assert again.coef == made.coef
+    assert again.fitter.fixed == {"beta": 1 / 3}
+    assert again.notes[-1].details == {"condition": None, "pairs": [[1.0, None]]}
+
+
 @pytest.mark.parametrize("place", [("ranges",), ("predictive", "law_error", "largest")])
 def test_files_that_lost_a_range_are_damaged(place, tmp_path):
     path = tmp_path / "fit.json"
@@ -155,3 +201,10 @@ def test_files_that_lost_a_range_are_damaged(place, tmp_path):
         with pytest.raises(sl.DataError, match="damaged"):
             sl.load(path)
         inner.update(kept)
+
+
+def test_files_whose_target_is_no_name_are_damaged(fit, tmp_path):
+    path = tmp_path / "fit.json"
+    path.write_text(json.dumps({**fit.to_dict(), "target": ["loss"]}))
+    with pytest.raises(sl.DataError, match="damaged"):
+        sl.load(path)

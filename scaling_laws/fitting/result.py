@@ -6,6 +6,8 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from decimal import Decimal
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -428,7 +430,7 @@ def fit_from_dict(data: Mapping[str, Any]) -> Fit:
     check_draws(predictive)
     return Fit(
         law=law,
-        target=data["target"],
+        target=target_from_dict(data),
         fitter=Fitter(**options),
         predictive=predictive,
         covariance=array_of(data["covariance"]).reshape(count, count),
@@ -478,16 +480,17 @@ def options_from_dict(data: Mapping[str, Any]) -> dict[str, Any]:
     return options
 
 
+def target_from_dict(data: Mapping[str, Any]) -> str:
+    """Restore the name of the target; ValueError if it is none."""
+    if not isinstance(data["target"], str):
+        raise ValueError(f"the target is {data['target']!r}")
+    return data["target"]
+
+
 def ranges_from_dict(
     data: Mapping[str, Any], inputs: Sequence[str]
 ) -> dict[str, tuple[float, float]]:
-    """Restore the measured ranges of a law's inputs.
-
-    Raises
-    ------
-    ValueError
-        One is missing, or has no ends.
-    """
+    """Restore the measured ranges of a law's inputs; ValueError if one is missing or none."""
     ranges = {n: (float(r[0]), float(r[1])) for n, r in data.items()}
     if not set(inputs) <= set(ranges) or not all(low <= high for low, high in ranges.values()):
         raise ValueError(f"the ranges {ranges} are not those of {tuple(inputs)}")
@@ -512,6 +515,8 @@ def plain(value: Any) -> Any:
         return [plain(v) for v in value]
     if isinstance(value, np.generic):
         value = value.item()
+    if isinstance(value, Decimal | Fraction):
+        value = float(value)
     if isinstance(value, float) and not np.isfinite(value):
         return None
     return value

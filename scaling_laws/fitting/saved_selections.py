@@ -21,6 +21,7 @@ from scaling_laws.fitting.result import (
     report_to_dict,
     runs_from_dict,
     runs_to_dict,
+    target_from_dict,
 )
 from scaling_laws.fitting.selected_groups import GroupedSelection, with_siblings
 from scaling_laws.fitting.selection import Selection, Selector
@@ -87,7 +88,7 @@ def selection_from_dict(data: Mapping[str, Any]) -> Selection:
     table.loc[(table["law"] == "constant") & table["focus"].isna(), "focus"] = np.inf
     return Selection(
         law=Law(predictive.family, values, name="selection"),
-        target=data["target"],
+        target=target_from_dict(data),
         predictive=predictive,
         along=data["along"],
         table=table,

@@ -106,7 +106,7 @@ class Predictive(Frozen):
         """Return draws of the target ``(k, n)`` with the named parts of the uncertainty."""
         deviation = self.deviations(inputs, parts, span)
         centre = transform(self._inside(self.mean(inputs)), self.residual, self.bounds)
-        return np.asarray(inverse_transform(centre + deviation, self.residual, self.bounds))
+        return self._back(centre + deviation)
 
     def deviations(
         self, inputs: Sequence[Array], parts: Sequence[str], span: slice = slice(None)
@@ -200,7 +200,7 @@ class Predictive(Frozen):
         centre = transform(self._inside(self.mean(inputs)), self.residual, self.bounds)
         if self.spread is not None:
             ends = self._student(inputs, tails, parts, self.spread)
-            return np.asarray(inverse_transform(centre + ends, self.residual, self.bounds))
+            return self._back(centre + ends)
         deviation = self.deviations(inputs, [p for p in parts if p != "run"])
         with np.errstate(invalid="ignore"):  # between draws that are infinite
             ends = np.quantile(deviation, tails, axis=0)
@@ -208,7 +208,12 @@ class Predictive(Frozen):
             with np.errstate(invalid="ignore"):
                 wider = np.quantile(deviation + self._run(inputs, slice(None)), tails, axis=0)
             ends = np.stack([np.minimum(ends[0], wider[0]), np.maximum(ends[1], wider[1])])
-        return np.asarray(inverse_transform(centre + ends, self.residual, self.bounds))
+        return self._back(centre + ends)
+
+    def _back(self, value: Array) -> Array:
+        """From the residual scale to the target; infinite where that has no float."""
+        with np.errstate(over="ignore"):
+            return np.asarray(inverse_transform(value, self.residual, self.bounds))
 
     def _student(
         self, inputs: Sequence[Array], tails: Array, parts: Sequence[str], spread: Spread

@@ -16,6 +16,7 @@ from scaling_laws.quantities import quantity, real_number
 _RATE = 1e3
 _SLACK = 1e-9
 _AT_END = 1e-6
+_FAR = 300.0  # decades
 
 
 @dataclass(frozen=True)
@@ -169,8 +170,9 @@ def data_notes(
     below = False
     for name in (n for n in values if n in ranges):
         low, high = ranges[name]
-        above = np.nan_to_num(np.log10(values[name] / high))
-        under = np.nan_to_num(np.log10(low / values[name]))
+        with np.errstate(all="ignore"):
+            above = np.nan_to_num(np.log10(values[name] / high), posinf=_FAR, neginf=-_FAR)
+            under = np.nan_to_num(np.log10(low / values[name]), posinf=_FAR, neginf=-_FAR)
         beyond = np.maximum(above, under)
         if beyond.max() <= _SLACK:
             continue
