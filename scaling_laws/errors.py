@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
+from math import isfinite
 from typing import Any, Literal
 
 
@@ -81,13 +82,25 @@ class Note:
         return f"{self.code}: {self.message}"
 
     def to_dict(self) -> dict[str, Any]:
-        """Return a JSON-ready mapping; ``Note(**mapping)`` restores the note."""
+        """Return a JSON-ready mapping; ``Note(**mapping)`` restores the note.
+
+        Numbers among the details that are not finite are None.
+        """
         return {
             "code": self.code,
             "severity": self.severity,
             "message": self.message,
-            "details": dict(self.details),
+            "details": _json_ready(self.details),
         }
+
+
+def _json_ready(value: Any) -> Any:
+    """Copy of nested details, numbers that are not finite as None."""
+    if isinstance(value, Mapping):
+        return {k: _json_ready(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_json_ready(v) for v in value]
+    return None if isinstance(value, float) and not isfinite(value) else value
 
 
 def suggest(word: str, known: Iterable[str]) -> str:

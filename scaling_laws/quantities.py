@@ -6,9 +6,11 @@ arguments, always as raw SI counts (7e9 parameters, never "7 B").
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
+from numbers import Real
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from scaling_laws.errors import DataError
@@ -204,6 +206,27 @@ def as_floats(name: str, values: Any) -> NDArray[np.float64]:
             f"'{name}' must hold numbers: got {shown}. Convert units such as '70B' to plain counts "
             "first."
         ) from None
+
+
+def real_number(value: Any) -> float:
+    """Return one real number as a float, infinite where none holds it; NaN for anything else.
+
+    Parameters
+    ----------
+    value : object
+        A number, of NumPy or not; text, truth values and arrays are none.
+
+    Examples
+    --------
+    >>> real_number(3), real_number(10**400), real_number("3"), real_number(True)
+    (3.0, inf, nan, nan)
+    """
+    if not isinstance(value, Real) or isinstance(value, bool):
+        return math.nan
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf if abs(value) == value else -math.inf
 
 
 def check_values(

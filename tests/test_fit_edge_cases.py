@@ -160,6 +160,24 @@ class TestTables:
         with pytest.raises(sl.DataError, match=r"row r10 has -1\.0"):
             sl.fit(table, "chinchilla", weights=weights)
 
+    @pytest.mark.parametrize("value", [1e308, 1e101, 1e-101, 1e-310, 5e-324])
+    @pytest.mark.parametrize("name", ["params", "loss"])
+    def test_sizes_that_nothing_measured_has_name_their_row(self, name, value):
+        table = grid_runs().set_axis([f"r{i}" for i in range(64)])
+        table.loc["r10", name] = value
+        with pytest.raises(sl.DataError, match=f"'{name}' is .* in row r10"):
+            sl.fit(table, "chinchilla")
+
+    def test_laws_are_fitted_up_to_the_largest_and_smallest_sizes(self):
+        for unit in (1e-90, 1e80):
+            table = grid_runs()
+            table[["params", "tokens"]] *= unit
+            fit = sl.fit(table, "chinchilla", draws=0)
+            assert fit.coef["alpha"] == pytest.approx(sl.fit(grid_runs(), "chinchilla", draws=0)
+                                                      .coef["alpha"], rel=1e-6)  # fmt: skip
+            ahead = fit.predict(params=1e12 * unit, tokens=1e14 * unit)
+            assert np.isfinite(ahead.loss).all()
+
     def test_repeated_columns_are_refused(self):
         table = grid_runs().assign(flops=1e20)
         table.columns = ["params", "tokens", "loss", "loss"]
@@ -187,6 +205,30 @@ def test_a_score_under_an_unknown_name_is_told_that_its_law_cannot_grow():
                    columns={"accuracy": "quality"})  # fmt: skip
     assert named.coef["E"] == pytest.approx(0.9, abs=1e-6)
     assert "coefficient_at_bound" not in {n.code for n in named.notes}
+
+
+@pytest.mark.parametrize("level", [0.3, 3.0, 300.0])
+@pytest.mark.parametrize("noise", [0.0, 1e-3])
+def test_a_constant_is_met_by_laws_whose_scales_it_sends_beyond_all_floats(level, noise):
+    """[(Nc / N)^a + ...]^b is a constant other than 1 only in the limit of an infinite Nc."""
+    table = grid_runs()
+    table["loss"] = level * np.exp(noise * np.random.default_rng(0).standard_normal(len(table)))
+    fit = sl.fit(table, "kaplan", draws=5, law_error=False)
+    ahead = fit.predict(params=[1e6, 1e9], tokens=[1e8, 1e12])
+    assert np.isfinite(ahead).all(axis=None)
+    assert ahead.loss.to_numpy() == pytest.approx(level, rel=0.5)
+    assert fit.predictive.mean(fit.runs.x) == pytest.approx(level, rel=0.05)
+    assert "coefficients_rounded" in codes(fit)
+    assert not fit.trusted
+
+
+def test_coefficients_as_given_are_the_curve_that_was_found():
+    table = grid_runs(noise=0.01)
+    for law in ("kaplan", "coupled"):
+        fit = POINT.fit(table, law)
+        gap = np.log(fit.predictive.mean(fit.runs.x)) - np.log(fit.runs.y) - fit.residuals
+        assert np.abs(gap).max() < 1e-6
+        assert "coefficients_rounded" not in codes(fit)
 
 
 def test_a_slope_that_is_not_finite_does_not_end_a_fit():

@@ -21,7 +21,7 @@ from scaling_laws.inference.resample import (
 from scaling_laws.solving.batch import second_order_terms, solve_batch
 from scaling_laws.solving.objective import Huber, rho, robust_scale
 from scaling_laws.solving.point import root_residuals
-from scaling_laws.solving.setup import Settings, bind_family
+from scaling_laws.solving.setup import Settings, _unit_factor, bind_family
 from scaling_laws.solving.starts import bounded_least_squares, find_starts
 
 
@@ -261,3 +261,11 @@ def test_no_coefficient_jumps_to_a_far_bound(seed):
     fit = sl.fit(runs, "broken_power", robust=None, draws=0, law_error=False)
     misfit = np.log(fit.predict(samples=samples)["loss"].to_numpy() / runs["loss"])
     assert np.sum(misfit**2) < np.sum(noise**2) / 400
+
+
+@pytest.mark.parametrize("size", [5e-324, 1e-310, 1e-100, 1.0, 1e100, 1e308])
+def test_units_of_any_inputs_have_a_factor_with_an_inverse(size):
+    factor = _unit_factor(sl.get_law("power"), np.full(3, size))
+    assert 0.0 < factor < np.inf
+    assert np.isfinite(1.0 / factor)
+    assert size * factor == pytest.approx(1.0, rel=1e-12) or not 1e-299 < size < 1e299

@@ -19,6 +19,7 @@ from scaling_laws.data.read_report import (
     with_report,
 )
 from scaling_laws.errors import DataError, Note, suggest
+from scaling_laws.quantities import real_number
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -288,10 +289,10 @@ def positive_number(name: str, value: Any, step: str) -> float:
     >>> positive_number("step", 5000, "min_step")
     5000.0
     """
-    ok = isinstance(value, int | float | np.number) and not isinstance(value, bool)
-    if not ok or not 0 < value <= np.finfo(float).max:
+    number = real_number(value)
+    if not 0 < number < np.inf:
         raise DataError(f"{step}: {name} must be a positive number, got {value!r}.")
-    return float(value)
+    return number
 
 
 def unless_default(value: Any, default: Any, name: str) -> dict[str, Any]:

@@ -35,6 +35,7 @@ _CHECKPOINT_COLUMNS = ("checkpoint", "step", "global_step")
 _PROGRESS = frozenset({"tokens", "flops", "samples", "steps", "epochs"})  # grow within a run
 _COLLINEAR = 0.9999  # correlation of two inputs (in logs where positive)
 _HUGE = 1e150  # weights beyond are scaled: their squares have no float
+_MOST, _LEAST = 1e100, 1e-100  # what is measured lies between: products and powers have a float
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,7 +159,7 @@ def check_runs(
 
     Rows with a missing value, or whose ``status`` column says they did not finish, are left out
     together with their weight and cluster, and counted in a note. Zero, negative or infinite
-    values where they cannot be are errors that name the row.
+    values where they cannot be, and sizes beyond 1e-100 and 1e100, are errors that name the row.
 
     Parameters
     ----------
@@ -542,6 +543,14 @@ def _check_domains(
         else:
             domain = input_domain(family, name)
         check_values(name, values, domain, rows=rows)
+        size = np.abs(values)
+        wrong = np.flatnonzero((size > _MOST) | ((size > 0) & (size < _LEAST)))
+        if len(wrong):
+            raise DataError(
+                f"'{name}' is {values[wrong[0]]:g} in row {rows[wrong[0]]}: what is measured lies "
+                f"between {_LEAST:g} and {_MOST:g} in size, or is 0. Drop the row or correct the "
+                "value."
+            )
 
 
 def _flops(
@@ -555,7 +564,7 @@ def _flops(
     column = columns.get("flops", "flops")
     if column in frame.columns and frame[column].dtype.kind in "iuf":
         values = frame[column].to_numpy(dtype=float)[keep]
-        if np.isfinite(values).all() and (values > 0).all():
+        if ((values >= _LEAST) & (values <= _MOST)).all():
             return values
     if "params" in data and "tokens" in data:
         return np.asarray(training_flops(data["params"], data["tokens"]))

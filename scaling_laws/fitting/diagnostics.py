@@ -229,11 +229,13 @@ def _influence(study: _Study, place: list[Array]) -> pd.DataFrame:
     raw, centre = solved.raw(free), solved.coef
 
     def watched(coef: Array) -> Array:
-        value = solved.family.evaluate(place, [c[:, None] for c in coef.T])
+        with np.errstate(all="ignore"):  # what is not finite has no ratio
+            value = solved.family.evaluate(place, [c[:, None] for c in coef.T])
         scaled = transform(np.broadcast_to(value, (len(coef), 1)), problem.residual, problem.bounds)
         return np.asarray(scaled)
 
-    moves = np.concatenate([watched(raw) - watched(centre[None]), raw - centre], axis=1)
+    with np.errstate(invalid="ignore"):
+        moves = np.concatenate([watched(raw) - watched(centre[None]), raw - centre], axis=1)
     sizes = np.concatenate([np.ones(1), np.abs(centre)])
     ratios = _in_standard_errors(moves, sizes)
     index = pd.Index([str(study.runs.index[i]) for i in first], name="first row")
@@ -271,8 +273,9 @@ def _without_each(solved: Solved, inverse: NDArray[np.intp], count: int) -> Arra
 def _in_standard_errors(moves: Array, sizes: Array) -> Array:
     """Moves over the jackknife standard error that the other clusters give."""
     count = len(moves)
-    squares = moves * moves
-    others = np.maximum(squares.sum(axis=0) - squares, 0.0) * (count - 1) / count
+    with np.errstate(invalid="ignore", over="ignore"):
+        squares = moves * moves
+        others = np.maximum(squares.sum(axis=0) - squares, 0.0) * (count - 1) / count
     stderr = np.sqrt(others)
     told = stderr > 1e-9 * np.maximum(sizes, 1e-300)  # less is rounding
     return np.where(told, moves / np.where(told, stderr, 1.0), 0.0)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scaling_laws.errors import Note
-from scaling_laws.solving.objective import Array, Problem, robust_scale
+from scaling_laws.solving.objective import Array, Problem, robust_scale, target_unit, transform
 
 if TYPE_CHECKING:
     from scaling_laws.fitting.result import Fit
@@ -23,6 +23,7 @@ _WILD = 10.0  # standard deviations: no run of the open data is so far off by it
 _INFLATED = 3.0  # run noise with wild runs, over that without: intervals that say nothing
 _MAD_EFFICIENCY = 0.37  # of the robust scale, beside the standard deviation
 _EXACT = 1e-10
+_ROUNDED, _VISIBLE = 1e-6, 0.05  # of the target's unit, and of the residuals' size
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,6 +111,36 @@ def _inflation(residuals: Array, weights: Array, wild: NDArray[np.bool_]) -> flo
     every = np.average(residuals**2, weights=weights)
     others = np.average(residuals[~wild] ** 2, weights=weights[~wild])
     return float(np.sqrt(every / max(others, _EXACT**2)))
+
+
+def rounding_notes(name: str, problem: Problem, residuals: Array, mean: Array) -> tuple[Note, ...]:
+    """Coefficients that have no float: those given miss the curve that was found.
+
+    Parameters
+    ----------
+    name : str
+        Of the law.
+    problem : Problem
+    residuals : ndarray (n,)
+        Of the curve that the solver found in its own form and units.
+    mean : ndarray (n,)
+        What the law predicts at the runs with the coefficients as they are given.
+    """
+    kind, bounds = problem.residual, problem.bounds
+    found = residuals + transform(problem.y, kind, bounds)
+    gap = float(np.abs(transform(mean, kind, bounds) - found).max())
+    unit = target_unit(kind, problem.y)
+    if not gap > _ROUNDED * unit + _VISIBLE * float(np.sqrt(np.mean(residuals**2))):
+        return ()
+    return (
+        Note(
+            "coefficients_rounded",
+            "warning",
+            f"the best coefficients of '{name}' are beyond floating point: those given miss its "
+            f"curve by up to {100 * gap / unit:.2g} % at the runs. Compare another law",
+            {"gap": gap / unit},
+        ),
+    )
 
 
 def identification_notes(fit: Fit) -> tuple[Note, ...]:

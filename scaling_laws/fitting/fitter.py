@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from scaling_laws.data.runs import Runs, hash_rows
 from scaling_laws.errors import DataError, FitError, Note, suggest
-from scaling_laws.fitting.doubts import identification_notes, outlying_notes
+from scaling_laws.fitting.doubts import identification_notes, outlying_notes, rounding_notes
 from scaling_laws.fitting.notes import solution_notes, usable_clusters
 from scaling_laws.fitting.result import Fit
 from scaling_laws.inference.interval import Predictive
@@ -220,14 +220,15 @@ class Fitter(Settings):
             read_report=runs.read_report,
         )
         with np.errstate(invalid="ignore"):
-            known = np.isfinite(made.predictive.mean(runs.x)).all()
-        if not known:
+            mean = made.predictive.mean(runs.x)
+        if not np.isfinite(mean).all():
             raise FitError(
                 f"the best '{family.name}' found has no prediction of its own runs: coefficients "
                 f"{made.coef} are beyond floating point. Bound them, or use another law.",
                 best=made.coef,
             )
-        return replace(made, notes=made.notes + identification_notes(made))
+        notes = made.notes + rounding_notes(family.name, problem, residuals, mean)
+        return replace(made, notes=notes + identification_notes(made))
 
 
 @overload

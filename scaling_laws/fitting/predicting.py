@@ -144,7 +144,8 @@ class Predicts:
         columns = dict(zip(self.inputs, arrays, strict=True))
         predictive = self.predictive_for(arrays)
         for part in PARTS:
-            columns[part] = predictive.deviations(arrays, (part,)).std(axis=0)
+            with np.errstate(invalid="ignore"):  # NaN where a draw is infinite
+                columns[part] = predictive.deviations(arrays, (part,)).std(axis=0)
         columns["total"] = np.sqrt(sum(columns[part] ** 2 for part in PARTS))
         return pd.DataFrame(columns, index=data.index if isinstance(data, pd.DataFrame) else None)
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from decimal import Decimal
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -422,13 +424,13 @@ def fit_from_dict(data: Mapping[str, Any]) -> Fit:
         noise=float("nan") if p["noise"] is None else float(p["noise"]),
         residual=p["residual"],
         bounds=(float(p["bounds"][0]), float(p["bounds"][1])),
-        law_error=law_error_from_dict(p.get("law_error")),
+        law_error=law_error_from_dict(p.get("law_error"), law.inputs),
         trend=None if p.get("trend") is None else NoiseTrend(**p["trend"]),  # new in format 2
     )
     check_draws(predictive)
     return Fit(
         law=law,
-        target=data["target"],
+        target=target_from_dict(data),
         fitter=Fitter(**options),
         predictive=predictive,
         covariance=array_of(data["covariance"]).reshape(count, count),
@@ -437,7 +439,7 @@ def fit_from_dict(data: Mapping[str, Any]) -> Fit:
         delta=float("inf") if data["delta"] is None else float(data["delta"]),
         residuals=array_of(data["residuals"]),
         runs=None if data["runs"] is None else runs_from_dict(data["runs"], report),
-        ranges={n: (float(r[0]), float(r[1])) for n, r in data["ranges"].items()},
+        ranges=ranges_from_dict(data["ranges"], law.inputs),
         digest=data["digest"],
         starts=int(data["starts"][1]),
         starts_agreeing=int(data["starts"][0]),
@@ -478,11 +480,28 @@ def options_from_dict(data: Mapping[str, Any]) -> dict[str, Any]:
     return options
 
 
-def law_error_from_dict(data: Mapping[str, Any] | None) -> LawError | None:
+def target_from_dict(data: Mapping[str, Any]) -> str:
+    """Restore the name of the target; ValueError if it is none."""
+    if not isinstance(data["target"], str):
+        raise ValueError(f"the target is {data['target']!r}")
+    return data["target"]
+
+
+def ranges_from_dict(
+    data: Mapping[str, Any], inputs: Sequence[str]
+) -> dict[str, tuple[float, float]]:
+    """Restore the measured ranges of a law's inputs; ValueError if one is missing or none."""
+    ranges = {n: (float(r[0]), float(r[1])) for n, r in data.items()}
+    if not set(inputs) <= set(ranges) or not all(low <= high for low, high in ranges.values()):
+        raise ValueError(f"the ranges {ranges} are not those of {tuple(inputs)}")
+    return ranges
+
+
+def law_error_from_dict(data: Mapping[str, Any] | None, inputs: Sequence[str]) -> LawError | None:
     """Restore the law error of a file; None where it has none."""
     if data is None:
         return None
-    spans = {n: (float(v[0]), float(v[1])) for n, v in data["largest"].items()}
+    spans = ranges_from_dict(data["largest"], inputs)
     return LawError({n: float(v) for n, v in data["rates"].items()}, spans)
 
 
@@ -496,6 +515,8 @@ def plain(value: Any) -> Any:
         return [plain(v) for v in value]
     if isinstance(value, np.generic):
         value = value.item()
+    if isinstance(value, Decimal | Fraction):
+        value = float(value)
     if isinstance(value, float) and not np.isfinite(value):
         return None
     return value

@@ -16,10 +16,12 @@ from scaling_laws.fitting.result import (
     law_error_from_dict,
     options_from_dict,
     plain,
+    ranges_from_dict,
     report_of_file,
     report_to_dict,
     runs_from_dict,
     runs_to_dict,
+    target_from_dict,
 )
 from scaling_laws.fitting.selected_groups import GroupedSelection, with_siblings
 from scaling_laws.fitting.selection import Selection, Selector
@@ -86,11 +88,11 @@ def selection_from_dict(data: Mapping[str, Any]) -> Selection:
     table.loc[(table["law"] == "constant") & table["focus"].isna(), "focus"] = np.inf
     return Selection(
         law=Law(predictive.family, values, name="selection"),
-        target=data["target"],
+        target=target_from_dict(data),
         predictive=predictive,
         along=data["along"],
         table=table,
-        ranges={n: (float(r[0]), float(r[1])) for n, r in data["ranges"].items()},
+        ranges=ranges_from_dict(data["ranges"], predictive.family.inputs),
         runs=runs_from_dict(data["runs"], report_of_file(data)),
         selector=Selector(**options),
         families=tuple(_family(f) for f in data["families"]),
@@ -143,7 +145,7 @@ def _predictive(data: Mapping[str, Any], components: list[LawFamily]) -> Predict
         noise=float("nan") if data["noise"] is None else float(data["noise"]),
         residual=data["residual"],
         bounds=bounds,
-        law_error=law_error_from_dict(data["law_error"]),
+        law_error=law_error_from_dict(data["law_error"], family.inputs),
         spread=Spread(
             candidates=int(s["candidates"]),
             coefficient_share=float(s["coefficient_share"]),

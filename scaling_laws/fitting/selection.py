@@ -183,7 +183,7 @@ class Selection(Predicts):
         Only a selection along ``"flops"`` turns that way, and only where that input leaves the
         data further than compute does; one along an input stays with it.
         """
-        if len(self.inputs) != 2 or self.along != "flops":
+        if len(self.inputs) != 2 or self.along != "flops" or not len(inputs[0]):
             return self.predictive
         named = dict(zip(self.inputs, inputs, strict=True))
         beyond = {n: self.extrapolation_of(n, v) for n, v in named.items()}

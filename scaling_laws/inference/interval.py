@@ -106,7 +106,7 @@ class Predictive(Frozen):
         """Return draws of the target ``(k, n)`` with the named parts of the uncertainty."""
         deviation = self.deviations(inputs, parts, span)
         centre = transform(self._inside(self.mean(inputs)), self.residual, self.bounds)
-        return np.asarray(inverse_transform(centre + deviation, self.residual, self.bounds))
+        return self._back(centre + deviation)
 
     def deviations(
         self, inputs: Sequence[Array], parts: Sequence[str], span: slice = slice(None)
@@ -118,7 +118,8 @@ class Predictive(Frozen):
             for part, size in self._sizes(inputs, parts, self.spread).items():
                 total += size * self.spread.z[part][span][:, None]
         elif "coefficients" in parts:
-            total += self._on_scale(inputs, coef) - self._on_scale(inputs, self.values[None])
+            with np.errstate(invalid="ignore"):  # NaN where both are infinite
+                total += self._on_scale(inputs, coef) - self._on_scale(inputs, self.values[None])
         if "law" in parts and self.law_error is not None:
             size = self.law_error.at(self.family.inputs, inputs)
             total += size * self.z_law[span][:, None]
@@ -199,7 +200,7 @@ class Predictive(Frozen):
         centre = transform(self._inside(self.mean(inputs)), self.residual, self.bounds)
         if self.spread is not None:
             ends = self._student(inputs, tails, parts, self.spread)
-            return np.asarray(inverse_transform(centre + ends, self.residual, self.bounds))
+            return self._back(centre + ends)
         deviation = self.deviations(inputs, [p for p in parts if p != "run"])
         with np.errstate(invalid="ignore"):  # between draws that are infinite
             ends = np.quantile(deviation, tails, axis=0)
@@ -207,7 +208,12 @@ class Predictive(Frozen):
             with np.errstate(invalid="ignore"):
                 wider = np.quantile(deviation + self._run(inputs, slice(None)), tails, axis=0)
             ends = np.stack([np.minimum(ends[0], wider[0]), np.maximum(ends[1], wider[1])])
-        return np.asarray(inverse_transform(centre + ends, self.residual, self.bounds))
+        return self._back(centre + ends)
+
+    def _back(self, value: Array) -> Array:
+        """From the residual scale to the target; infinite where that has no float."""
+        with np.errstate(over="ignore"):
+            return np.asarray(inverse_transform(value, self.residual, self.bounds))
 
     def _student(
         self, inputs: Sequence[Array], tails: Array, parts: Sequence[str], spread: Spread
@@ -240,7 +246,8 @@ def parts_of(kind: Kind, parts: Sequence[str] | None) -> tuple[str, ...]:
         raise DataError(f"kind must be 'run' (one new run) or 'mean' (the curve), got {kind!r}.")
     if parts is None:
         return PARTS if kind == "run" else PARTS[:3]
-    if isinstance(parts, str) or not isinstance(parts, Collection):
+    listed = isinstance(parts, Collection) and getattr(parts, "ndim", 1) > 0
+    if isinstance(parts, str) or not listed:
         raise DataError(f"parts must be a sequence among {PARTS}, got {parts!r}.")
     unknown = [p for p in parts if p not in PARTS]
     if unknown:

@@ -430,9 +430,9 @@ def _inefficiency(r: Array, problem: Problem, found: Components) -> float:
     spread = np.sqrt(found.total / dof)
     if not np.isfinite(delta) or spread <= 0:
         return 1.0
-    c = delta / spread
+    c = max(delta / spread, 1e-3)  # below, the sum cancels; the limit is that of the median, pi / 2
     inner, density = 2 * ndtr(c) - 1, np.exp(-0.5 * c * c) / np.sqrt(2 * np.pi)
-    normal = (inner - 2 * c * density + 2 * c * c * (1 - ndtr(c))) / max(inner, 1e-6) ** 2
+    normal = (inner - 2 * c * density + 2 * c * c * (1 - ndtr(c))) / inner**2
     width = max(delta, EFFICIENCY * robust_scale(r, w))
     inside = max(float(np.sum(w * (np.abs(r) <= width)) / np.sum(w)), 1e-3)
     slope = inside * delta / width

@@ -300,6 +300,12 @@ def run_trial(
     weights = np.stack([_focused(problem, cuts.axis, m, focuses) for m in masks])
     groups, f, n = weights.shape
     enough = masks.sum(axis=1) > len(problem.free)
+    if not enough[0]:
+        raise DataError(
+            f"{len(runs)} runs cannot judge the {len(problem.free)} coefficients of "
+            f"'{family.name}', priors or not: at least {len(problem.free) + 1} are needed. Add "
+            "runs, or use a law with fewer."
+        )
     free = np.full((groups, f, len(problem.free)), np.nan)
     delta = np.full((groups, f), np.inf)
     solved = solve_weightings(

@@ -18,7 +18,7 @@ def grown(amplitude: Any, rate: Any, factor: float) -> Any:
     >>> float(grown(3.0, 0.5, 4.0))
     6.0
     """
-    with np.errstate(over="ignore"):  # infinite where it is too large
+    with np.errstate(over="ignore", invalid="ignore"):  # infinite where too large, NaN if it was
         return amplitude * np.exp(rate * np.log(factor))
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from scaling_laws.laws.elementary import additive_rescale, grown, regrown
+from scaling_laws.laws.elementary import MOST_LOG, additive_rescale, grown, regrown
 from scaling_laws.laws.family import (
     Coefficient,
     Coefs,
@@ -88,16 +88,24 @@ def _kaplan(N: Any, D: Any, Nc: Any, alpha_N: Any, Dc: Any, alpha_D: Any) -> Any
     return np.exp(alpha_D * np.log(ratio))
 
 
-def _kaplan_from_solved(coef: Coefs) -> dict[str, Any]:
-    """From ``Nc (N^-alpha_N + Dc / D)^alpha_D``."""
-    alpha_n = coef["alpha_N"] * coef["alpha_D"]
-    log_nc = np.log(np.maximum(coef["Nc"], 1e-300)) / np.maximum(alpha_n, 1e-12)
-    n_c = np.exp(np.clip(log_nc, -600.0, 600.0))
+def kaplan_from_solved(coef: Coefs) -> dict[str, Any]:
+    """From ``Nc (N^-alpha_N + Dc / D)^alpha_D``, an amplitude that can be solved for.
+
+    A curve that is all but flat at another value than 1 would put ``Nc`` and ``Dc`` beyond all
+    floats: then the exponents are the smallest that do not, and the value where N and D are one,
+    their middle in the solver's units, is kept.
+    """
+    amplitude, data = (np.log(np.maximum(coef[n], 1e-300)) for n in ("Nc", "Dc"))
+    least = np.maximum(np.abs(amplitude), 1e-3) / MOST_LOG
+    outer = np.maximum(coef["alpha_D"], least)
+    inner = np.maximum(coef["alpha_N"], least / outer)
+    amplitude = amplitude + (coef["alpha_D"] - outer) * np.logaddexp(0.0, data)
+    log_size = np.clip(amplitude / (inner * outer), -MOST_LOG, MOST_LOG)
     return {
-        "Nc": n_c,
-        "alpha_N": alpha_n,
-        "Dc": grown(coef["Dc"], coef["alpha_N"], n_c),
-        "alpha_D": coef["alpha_D"],
+        "Nc": np.exp(log_size),
+        "alpha_N": inner * outer,
+        "Dc": np.exp(np.clip(data + inner * log_size, -MOST_LOG, MOST_LOG)),
+        "alpha_D": outer,
     }
 
 
@@ -130,7 +138,7 @@ kaplan = LawFamily(
             exponent("alpha_D", (0.02, 1.0)),
         ),
     ),
-    from_solved=_kaplan_from_solved,
+    from_solved=kaplan_from_solved,
 )
 
 

@@ -17,6 +17,7 @@ from scaling_laws.laws.family import (
     scale,
     signed_exponent,
 )
+from scaling_laws.laws.joint import kaplan_from_solved
 
 
 def _worth(log_n: Any, log_d: Any, k: Any, delta: Any, nu: Any) -> Any:
@@ -59,11 +60,7 @@ def _transfer_solved(
 
 def _transfer_from_solved(coef: Coefs) -> dict[str, Any]:
     """From ``Nc (N^-alpha_N + Dc / D')^alpha_D``, an amplitude that can be solved for."""
-    alpha_n = coef["alpha_N"] * coef["alpha_D"]
-    log_nc = np.log(np.maximum(coef["Nc"], 1e-300)) / np.maximum(alpha_n, 1e-12)
-    n_c = np.exp(np.clip(log_nc, -600.0, 600.0))
-    data = grown(coef["Dc"], coef["alpha_N"], n_c)
-    return {**coef, "Nc": n_c, "alpha_N": alpha_n, "Dc": data}
+    return {**coef, **kaplan_from_solved(coef)}
 
 
 def _transfer_rescale(coef: Coefs, factors: Sequence[float]) -> dict[str, Any]:

@@ -116,7 +116,7 @@ def token_subsets(
 def _token_counts(documents: Any, tokens: Callable[[Any], Any] | None) -> NDArray[np.int64]:
     import numpy as np
 
-    if isinstance(documents, str) or not isinstance(documents, Iterable):
+    if isinstance(documents, str) or not is_list(documents):
         raise MeasureError(f"token_subsets: documents must be a list, got {documents!r:.60}.")
     counts = [
         _token_count(entry if tokens is None else tokens(entry), position, tokens is None)

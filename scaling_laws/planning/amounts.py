@@ -13,6 +13,9 @@ from scaling_laws.quantities import quantity
 
 Array = NDArray[np.float64]
 
+MOST, LEAST = 1e100, 1e-100
+"""Sizes that no amount is beyond: products and ratios of three have a float."""
+
 
 def positive(where: str, name: str, values: Any, *, unit: str | None = None) -> Array:
     """Return values as positive finite floats of any shape.
@@ -31,7 +34,7 @@ def positive(where: str, name: str, values: Any, *, unit: str | None = None) -> 
     Raises
     ------
     PlanError
-        Something is not a number, not finite, or not positive.
+        Something is not a number, not positive, or beyond 1e-100 and 1e100.
 
     Examples
     --------
@@ -50,7 +53,7 @@ Write counts out, such as 7e9 for '7B'.
             f"{where}: {name} must be a positive number{f' [{unit}]' if unit else ''}, got "
             f"{values!r}. Write counts out, such as 7e9 for '7B'."
         )
-    wrong = ~(np.isfinite(array) & (array > 0))
+    wrong = ~((array >= LEAST) & (array <= MOST))
     if wrong.any():
         first = float(array[wrong].flat[0])
         remedy = (
@@ -59,8 +62,20 @@ Write counts out, such as 7e9 for '7B'.
             if first < -1e9
             else "Correct the value."
         )
-        raise PlanError(f"{where}: {name} must be positive and finite, got {first}. {remedy}")
+        raise PlanError(f"{where}: {name} must be {within(first)}, got {first}. {remedy}")
     return array
+
+
+def within(value: float) -> str:
+    """Say what a value that is no amount must be.
+
+    Examples
+    --------
+    >>> within(-1.0), within(1e308)
+    ('positive and finite', 'between 1e-100 and 1e+100')
+    """
+    no_number = not 0 < value < np.inf
+    return "positive and finite" if no_number else f"between {LEAST:g} and {MOST:g}"
 
 
 def one(where: str, name: str, value: Any, *, unit: str | None = None) -> float:

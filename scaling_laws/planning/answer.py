@@ -216,7 +216,8 @@ class Answerer:
                 ends[name].append(central_interval(logs[name], self.level))
         out = []
         for i, target_end in enumerate(self._target_interval(best, feasible)):
-            found = {n: np.exp(np.concatenate([e[i] for e in ends[n]])) for n in solved}
+            with np.errstate(over="ignore"):  # infinite where draws need more than has a float
+                found = {n: np.exp(np.concatenate([e[i] for e in ends[n]])) for n in solved}
             found |= {n: ask.rows[n] for n in names if n in ask.rows}
             found[source.target] = target_end
             out.append({n: found[n] for n in best})
@@ -238,10 +239,12 @@ class Answerer:
         with np.errstate(over="ignore"):  # infinite where only the other one helps
             less = {"params": np.exp(u_less), "tokens": np.exp(c - extra - u_less)}
             full = {"params": np.exp(u), "tokens": np.exp(c - u)}
+            sizes = np.exp(low), np.exp(high)
+            data = np.exp(c + extra - high), np.exp(c + extra - low)
         worth = np.abs(self._predict(less, keep) - self._predict(full, keep))
         return {
-            "params": (np.exp(low), np.exp(high)),
-            "tokens": (np.exp(c + extra - high), np.exp(c + extra - low)),
+            "params": sizes,
+            "tokens": data,
             f"{self.source.target}_excess": worth,
             "tolerance": self.tolerance,
         }, inside

@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 
 from scaling_laws.errors import Note, PlanError
-from scaling_laws.planning.amounts import is_number
+from scaling_laws.planning.amounts import LEAST, MOST, is_number, within
 from scaling_laws.planning.optimum import Array, Mask
-from scaling_laws.quantities import quantity
+from scaling_laws.quantities import quantity, real_number
 
 _RATE = 1e3
 _SLACK = 1e-9
 _AT_END = 1e-6
+_FAR = 300.0  # decades
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ def asked(question: str, positive: Mapping[str, Any], real: Mapping[str, Any]) -
     question : str
         Name of the planner's method, for messages.
     positive, real : mapping of str to array_like
-        Quantities that must be > 0, and those that may be any finite number.
+        Quantities that must be > 0, and those that may be any number, up to 1e100 in size.
 
     Raises
     ------
@@ -91,15 +92,13 @@ def _numbers(question: str, name: str, values: Any, *, positive: bool) -> Array:
         raise PlanError(f"{what}, got {values!r}. Write counts out, such as 7e9 for '7B'.")
     if array.ndim > 1 or array.size == 0:
         raise PlanError(f"{what}, got shape {array.shape}. Pass one dimension, not empty.")
-    ok = np.isfinite(array) & (array > 0) if positive else np.isfinite(array)
+    ok = (array >= LEAST if positive else array >= -MOST) & (array <= MOST)
     if not ok.all():
         row = int(np.flatnonzero(~np.atleast_1d(ok))[0])
         where = f"row {row} has " if array.ndim else ""
-        wanted = "positive and finite" if positive else "finite"
-        raise PlanError(
-            f"{question}: {name} must be {wanted}: {where}{float(np.atleast_1d(array)[row])}. "
-            "Correct the value."
-        )
+        value = float(np.atleast_1d(array)[row])
+        wanted = within(value) if positive else f"finite, at most {MOST:g} in size"
+        raise PlanError(f"{question}: {name} must be {wanted}: {where}{value}. Correct the value.")
     return array
 
 
@@ -116,7 +115,7 @@ def check_options(level: Any, tolerance: Any, anchor: Any = True) -> None:
         percent = is_number(level) and 1 < level < 100
         hint = f" Did you mean {level / 100:g}?" if percent else " Give a fraction such as 0.9."
         raise PlanError(f"Planner: level must be in (0, 1), got {level!r}.{hint}")
-    if not is_number(tolerance) or not 0 < tolerance < np.inf:
+    if not 0 < real_number(tolerance) <= MOST:
         raise PlanError(
             f"Planner: tolerance must be a positive fraction of extra compute, got {tolerance!r}. "
             "0.02 means 2 %."
@@ -171,8 +170,9 @@ def data_notes(
     below = False
     for name in (n for n in values if n in ranges):
         low, high = ranges[name]
-        above = np.nan_to_num(np.log10(values[name] / high))
-        under = np.nan_to_num(np.log10(low / values[name]))
+        with np.errstate(all="ignore"):
+            above = np.nan_to_num(np.log10(values[name] / high), posinf=_FAR, neginf=-_FAR)
+            under = np.nan_to_num(np.log10(low / values[name]), posinf=_FAR, neginf=-_FAR)
         beyond = np.maximum(above, under)
         if beyond.max() <= _SLACK:
             continue

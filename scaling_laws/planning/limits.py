@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from scaling_laws.errors import PlanError, ScalingLawError, suggest
-from scaling_laws.planning.amounts import Array, each, is_number
+from scaling_laws.planning.amounts import LEAST, MOST, Array, each
 from scaling_laws.planning.costs.cost import AnyCost
 from scaling_laws.planning.costs.hardware import Hardware
+from scaling_laws.quantities import real_number
 
 Values = Mapping[str, Array]
 
@@ -60,7 +61,7 @@ class Limit:
         if not callable(self.function):
             raise PlanError(f"Limit: function must be callable, got {self.function!r}.")
         given = [v for v in (self.at_most, self.at_least) if v is not None]
-        if not given or not all(is_number(v) and 0 < v < np.inf for v in given):
+        if not given or not all(0 < real_number(v) < np.inf for v in given):
             raise PlanError(
                 "Limit: give at_most or at_least as a positive number, got "
                 f"at_most={self.at_most!r}, at_least={self.at_least!r}."
@@ -221,12 +222,13 @@ def _sides(
     for value, side in ((low, -1), (high, 1)):
         if value is None:
             continue
-        if not is_number(value) or not 0 < value <= np.finfo(float).max:
+        number = real_number(value)
+        if not LEAST <= number <= MOST:
             raise PlanError(
                 f"{where}: the limit of '{name}' must be a positive number, a pair (at least, at "
                 f"most), or a Limit: got {value!r}. Write counts out, such as 7e9 for '7B'."
             )
-        out.append(Bound(name, function, float(value), side, direct))
+        out.append(Bound(name, function, number, side, direct))
     if not out:
         raise PlanError(f"{where}: the limit of '{name}' has no bound. Leave it out.")
     if len(out) == 2 and out[0].value > out[1].value:

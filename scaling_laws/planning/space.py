@@ -10,9 +10,9 @@ import numpy as np
 
 from scaling_laws.errors import PlanError, suggest
 from scaling_laws.laws.family import input_domain
-from scaling_laws.planning.amounts import Array, is_number
+from scaling_laws.planning.amounts import LEAST, MOST, Array
 from scaling_laws.planning.source import Source
-from scaling_laws.quantities import INPUT_NAMES
+from scaling_laws.quantities import INPUT_NAMES, real_number
 
 SCALES = ("params", "tokens", "samples", "steps", "flops")
 """Inputs a plan may grow beyond the data; others stay in their measured range."""
@@ -221,11 +221,11 @@ def _range(source: Source, name: str, ranges: Mapping[str, Any]) -> tuple[float,
 
 def _number(name: str, value: Any, least: float | None = None) -> float:
     """Return a positive number, or one of at least ``least``."""
-    known = is_number(value) and abs(value) <= np.finfo(float).max
-    if not known or (value <= 0 if least is None else value < least):
+    number = real_number(value)
+    if not (LEAST if least is None else least) <= number <= MOST:
         bound = "> 0" if least is None else f">= {least:g}"
         raise PlanError(
             f"Planner: {name} must be a number {bound}, got {value!r}. Write counts out, such as "
             "7e9 for '7B'."
         )
-    return float(value)
+    return number

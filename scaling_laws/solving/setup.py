@@ -13,7 +13,7 @@ from scaling_laws.data.runs import Runs, check_runs, design_notes
 from scaling_laws.errors import DataError, LawError, Note, suggest
 from scaling_laws.laws.family import LawFamily
 from scaling_laws.laws.registry import get_law
-from scaling_laws.quantities import as_floats, quantity
+from scaling_laws.quantities import as_floats, quantity, real_number
 from scaling_laws.solving.objective import (
     Array,
     Huber,
@@ -28,6 +28,7 @@ from scaling_laws.solving.point import PointSolution, solve_point
 Tie = str | tuple[str, float]
 
 _MOST = 10_000_000  # draws: more fill any memory
+_FARTHEST = 690.0  # log of the largest factor: it and its inverse are ordinary numbers
 
 
 @dataclass(frozen=True)
@@ -426,8 +427,7 @@ def check_draw_options(draws: int, workers: int, seed: int) -> None:
 
 def _factor(value: Any) -> bool:
     """Whether a value is a finite number."""
-    known = isinstance(value, int | float | np.number) and not isinstance(value, bool)
-    return known and abs(value) <= np.finfo(float).max
+    return bool(np.isfinite(real_number(value)))
 
 
 def easier_form(family: LawFamily) -> LawFamily | None:
@@ -514,7 +514,7 @@ def _rescaled_names(family: LawFamily) -> set[str]:
 def _unit_factor(family: LawFamily, values: Array) -> float:
     """Bring positive inputs to geometric mean one, inputs of either sign to largest size one."""
     if family.input_domain == "positive" and (values > 0).all():
-        return float(np.exp(-np.log(values).mean()))
+        return float(np.exp(np.clip(-np.log(values).mean(), -_FARTHEST, _FARTHEST)))
     return 1.0 / max(float(np.abs(values).max()), 1e-300)
 
 

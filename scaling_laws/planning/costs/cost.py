@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any, Protocol, overload, runtime_checkable
 import numpy as np
 
 from scaling_laws.errors import PlanError, suggest
-from scaling_laws.planning.amounts import Array, is_number, one, plain, positive
-from scaling_laws.quantities import quantity
+from scaling_laws.planning.amounts import LEAST, MOST, Array, one, plain, positive
+from scaling_laws.quantities import quantity, real_number
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -83,8 +83,7 @@ class Cost:
     kappa: float = 6.0
 
     def __post_init__(self) -> None:
-        number = isinstance(self.kappa, int | float) and not isinstance(self.kappa, bool)
-        if not number or not np.isfinite(self.kappa) or self.kappa <= 0:
+        if not LEAST <= real_number(self.kappa) <= MOST:
             raise PlanError(
                 f"cost '{self.name}': kappa must be a positive number of FLOP per parameter and "
                 f"token, got {self.kappa!r}. A dense model takes about 6."
@@ -103,7 +102,8 @@ class Cost:
 
     def flops(self, params: ArrayLike, tokens: ArrayLike) -> Any:
         """Compute [FLOP] of training ``params`` [count] on ``tokens`` [count]."""
-        return plain(self.kappa * np.asarray(params, float) * np.asarray(tokens, float))
+        with np.errstate(over="ignore"):
+            return plain(self.kappa * np.asarray(params, float) * np.asarray(tokens, float))
 
     def tokens(self, flops: ArrayLike, params: ArrayLike) -> Any:
         """Tokens [count] that ``flops`` [FLOP] pay for at ``params`` [count]."""
@@ -160,7 +160,7 @@ class ProductCost:
         pairs = self.powers.items() if isinstance(self.powers, Mapping) else self.powers
         object.__setattr__(self, "powers", tuple((str(n), p) for n, p in pairs))
         for name, power in self.powers:
-            if not is_number(power) or not np.isfinite(power):
+            if not abs(real_number(power)) <= MOST:
                 raise PlanError(f"cost '{self.name}': power of '{name}' must be a number: {power}.")
         if dict(self.powers).get("tokens", 0.0) <= 0 or len(dict(self.powers)) < len(self.powers):
             raise PlanError(
@@ -286,7 +286,7 @@ class LifetimeCost:
         object.__setattr__(self, "training", get_cost(self.training))
         for name in ("served_tokens", "serving_flops", "serving_weight"):
             value = getattr(self, name)
-            if not is_number(value) or not 0 <= value < np.inf:
+            if not 0 <= real_number(value) <= MOST:
                 raise PlanError(
                     f"LifetimeCost: {name} must be a number >= 0, got {value!r}. Write counts "
                     "out, such as 2e12 for '2T'."

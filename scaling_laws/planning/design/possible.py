@@ -14,7 +14,9 @@ from scaling_laws.fitting.chain import steps_hint
 from scaling_laws.fitting.result import Fit
 from scaling_laws.fitting.selection import Selection
 from scaling_laws.laws.family import Law, check_inputs
+from scaling_laws.planning.amounts import LEAST, MOST, within
 from scaling_laws.planning.costs.cost import Cost, get_cost
+from scaling_laws.quantities import real_number
 from scaling_laws.solving.objective import Array
 
 if TYPE_CHECKING:
@@ -133,6 +135,12 @@ def table_inputs(law: Law, table: Any, question: str, what: str) -> tuple[Array,
             f"{question}: {what} has shape {arrays[0].shape}: give one value a run, and one run "
             "at least."
         )
+    for name, array in zip(law.inputs, arrays, strict=True):
+        if not (np.abs(array) <= MOST).all():
+            raise PlanError(
+                f"{question}: {what}: '{name}' is {np.abs(array).max():g}, beyond {MOST:g}. "
+                "Correct it."
+            )
     return tuple(np.ascontiguousarray(a, dtype=float) for a in arrays)
 
 
@@ -217,17 +225,17 @@ def goal_weights(weights: Any, goals: int, question: str) -> Array:
 
 
 def positive_number(value: Any, question: str, name: str, hint: str) -> float:
-    """Return a positive finite number.
+    """Return a positive number within what amounts may be.
 
     Raises
     ------
     PlanError
         It is not one; ``hint`` says what to give.
     """
-    number = isinstance(value, int | float | np.integer | np.floating)
-    if not number or isinstance(value, bool) or not np.isfinite(value) or value <= 0:
+    number = real_number(value)
+    if not LEAST <= number <= MOST:
         raise PlanError(f"{question}: {name} must be a positive number, got {value!r}. {hint}")
-    return float(value)
+    return number
 
 
 def _columns(table: Any) -> list[str]:
@@ -277,11 +285,12 @@ def _prices(values: Any, n: int, question: str, what: str) -> Array:
         raise PlanError(
             f"{question}: {what} must hold {n} positive numbers, one a run: got {values!r}."
         ) from None
-    wrong = np.flatnonzero(~(np.isfinite(array) & (array > 0)))
+    wrong = np.flatnonzero(~((array >= LEAST) & (array <= MOST)))
     if len(wrong):
+        value = float(array[wrong[0]])
         raise PlanError(
-            f"{question}: {what} must be positive and finite: row {wrong[0]} has "
-            f"{array[wrong[0]]}. Correct it (counts in int64 overflow above 9.2e18: use floats)."
+            f"{question}: {what} must be {within(value)}: row {wrong[0]} has {value}. Correct it "
+            "(counts in int64 overflow above 9.2e18: use floats)."
         )
     return np.array(array)
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from scaling_laws.errors import DataError, PlanError, suggest
 from scaling_laws.laws.family import Array
+from scaling_laws.planning.amounts import LEAST, MOST, within
 from scaling_laws.quantities import check_values, training_flops
 
 if TYPE_CHECKING:
@@ -63,6 +64,14 @@ def run_columns(
         checked = {n: check_values(n, v, "positive", rows=list(rows)) for n, v in kept.items()}
     except DataError as error:
         raise PlanError(f"{question}: {error}") from None
+    for name, values in checked.items():
+        far = np.flatnonzero((values < LEAST) | (values > MOST))
+        if len(far):
+            value = float(values[far[0]])
+            raise PlanError(
+                f"{question}: '{name}' must be {within(value)}: row {rows[far[0]]} has {value}. "
+                "Drop the row or correct the value."
+            )
     return checked, rows
 
 

@@ -10,8 +10,10 @@ from numpy.typing import NDArray
 
 from scaling_laws.errors import PlanError
 from scaling_laws.laws.family import Array
+from scaling_laws.planning.amounts import MOST
 from scaling_laws.planning.isoflop.columns import run_columns
 from scaling_laws.planning.isoflop.parabola import group_budgets
+from scaling_laws.quantities import real_number
 
 Residual = Literal["log", "linear"]
 
@@ -48,8 +50,8 @@ def budget_numbers(data: Mapping[str, Array], budget: str | None, gap: float) ->
         if part.max() / SPREAD > part.min():
             raise PlanError(
                 f"runs from {part.min():.3g} to {part.max():.3g} FLOP without a gap "
-                f"of {gap:.0%} between them are no budget. Name a column of budgets (budget=), "
-                "lower gap=, or fit a law of params and tokens."
+                f"of {float(gap):.0%} between them are no budget. Name a column of budgets "
+                "(budget=), lower gap=, or fit a law of params and tokens."
             )
     return number
 
@@ -63,8 +65,8 @@ def check_isoflop(gap: Any, span: Any, residual: Any = "log") -> None:
         One is out of range.
     """
     for name, value, least in (("gap", gap, 0.0), ("span", span, 1.0)):
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        if not number or not value > least or (name == "gap" and value == np.inf):
+        most = MOST if name == "gap" else np.inf
+        if not least < real_number(value) <= most:
             raise PlanError(f"{name} must be a number above {least:g}, got {value!r}.")
     if residual not in ("log", "linear"):
         raise PlanError(f"residual must be 'log' or 'linear', got {residual!r}.")

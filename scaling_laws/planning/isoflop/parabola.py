@@ -34,7 +34,7 @@ def group_budgets(flops: Array, gap: float) -> Positions:
     [1, 0, 0]
     """
     order = np.argsort(flops, kind="stable")
-    jumps = np.diff(np.log(flops[order])) > np.log1p(gap)
+    jumps = np.diff(np.log(flops[order])) > math.log1p(gap)
     number = np.empty(len(flops), dtype=np.intp)
     number[order] = np.concatenate([[0], np.cumsum(jumps)])
     return number

@@ -1,0 +1,210 @@
+"""Numbers at the ends of what floats hold, and things that only look like numbers: a typed error
+or an answer. Warnings are errors in these tests, so that an overflow fails them."""
+
+from __future__ import annotations
+
+import decimal
+import fractions
+import json
+from dataclasses import replace
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from simulate import grid_runs
+
+import scaling_laws as sl
+from scaling_laws.inference.resample import _inefficiency
+from scaling_laws.planning.checks import data_notes
+from scaling_laws.planning.costs.cost import Cost
+from scaling_laws.quantities import real_number
+
+LAW = sl.published.BESIROGLU_2024
+HUGE, TINY, LONG = 1e308, 5e-324, 10**400
+
+
+@pytest.fixture(scope="module")
+def fit():
+    return sl.fit(grid_runs(noise=0.01), "chinchilla", draws=20, law_error=False)
+
+
+@pytest.mark.parametrize(
+    ("value", "number"),
+    [
+        (3, 3.0),
+        (np.float32(0.5), 0.5),
+        (np.int64(-2), -2.0),
+        (LONG, np.inf),
+        (-LONG, -np.inf),
+        (np.inf, np.inf),
+    ],
+)
+def test_real_numbers(value, number):
+    assert real_number(value) == number
+
+
+@pytest.mark.parametrize("value", ["3", None, True, np.True_, 1j, [3.0], np.array(3.0), {}])
+def test_what_is_no_real_number(value):
+    assert np.isnan(real_number(value))
+
+
+@pytest.mark.parametrize("amount", [HUGE, TINY, LONG])
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda n: sl.Planner(LAW).for_budget(flops=n),
+        lambda n: sl.Planner(LAW).for_params(n, flops=1e22),
+        lambda n: sl.Planner(LAW).for_params(1e9, flops=n),
+        lambda n: sl.Planner(LAW, step_tokens=4e6).for_params(n, flops=1e22),
+        lambda n: sl.Planner(LAW).marginal(params=n, tokens=n),
+        lambda n: sl.Planner(LAW).trade_off("params", [1e9], flops=n),
+        lambda n: sl.Planner(LAW, limits={"params": n}).for_budget(flops=1e22),
+        lambda n: sl.Planner(LAW, fixed={"params": n}).for_budget(flops=1e22),
+        lambda n: sl.training_bytes(n),
+        lambda n: sl.serving_bytes(n),
+        lambda n: sl.fit_critical_batch([1e5, 1e6, n], [1e4, 2e3, 1e3]),
+        lambda n: sl.LifetimeCost(served_tokens=-n),
+        lambda n: Cost("mine", kappa=n),
+    ],
+)
+def test_what_is_no_amount_is_refused(ask, amount):
+    with pytest.raises(sl.PlanError):
+        ask(amount)
+
+
+@pytest.mark.parametrize("amount", [1e-99, 1e99])
+def test_amounts_up_to_the_ends_have_an_answer(amount):
+    table = sl.Planner(LAW).marginal(params=amount, tokens=amount)
+    assert np.isfinite(table.gain).all()
+    assert Cost("6ND").flops(params=HUGE, tokens=HUGE) == np.inf
+
+
+@pytest.mark.parametrize("number", [np.float32(1e9), np.float64(1e9), 10**9])
+def test_numbers_of_any_width_are_numbers(number):
+    wide = sl.Planner(LAW, limits={"params": float(number)}).for_budget(flops=1e22)
+    assert sl.Planner(LAW, limits={"params": number}).for_budget(flops=1e22).best == wide.best
+    assert sl.min_step(number).settings == sl.min_step(float(number)).settings
+    exact = np.float32(0.5)
+    focused = sl.fit(grid_runs(), "chinchilla", draws=0, focus=exact)
+    assert focused.fitter.focus == 0.5
+
+
+@pytest.mark.parametrize(
+    ("ask", "error"),
+    [
+        (lambda: sl.min_step(LONG), sl.DataError),
+        (lambda: sl.Fitter(focus=LONG), sl.DataError),
+        (lambda: sl.Planner(LAW, tolerance=LONG), sl.PlanError),
+        (lambda: sl.LifetimeCost(served_tokens=LONG), sl.PlanError),
+        (lambda: sl.fit_isoflop(grid_runs(), gap=LONG), sl.PlanError),
+        (lambda: sl.fit_isoflop(grid_runs(), gap=fractions.Fraction(9, 1)), sl.PlanError),
+        (lambda: sl.constant_exponent(grid_runs().assign(params=HUGE)), sl.PlanError),
+        (lambda: sl.token_subsets(np.array(3.0), [1]), sl.MeasureError),
+    ],
+)
+def test_options_beyond_all_floats_are_refused(ask, error):
+    with pytest.raises(error):
+        ask()
+
+
+def test_questions_to_a_fit(fit):
+    far = {"params": HUGE, "tokens": 1e12}
+    for ask in (
+        lambda: sl.ladder(fit, at=far),
+        lambda: sl.ladder(fit, at={"params": 1e12, "tokens": 1e13}, within=LONG),
+        lambda: sl.next_runs(fit, {n: [v] for n, v in far.items()}, at=far),
+    ):
+        with pytest.raises(sl.PlanError):
+            ask()
+    for parts in (np.array(1e9), "law", 3):
+        with pytest.raises(sl.DataError, match="parts must be"):
+            fit.predict(params=1e9, tokens=1e9, parts=parts)
+    wide = fit.predict(params=1e9, tokens=1e9, parts={"law", "run"})
+    assert wide.equals(fit.predict(params=1e9, tokens=1e9, parts=("law", "run")))
+
+
+def test_no_points_have_no_predictions():
+    selection = sl.select(grid_runs(noise=0.01), ["chinchilla"], focuses=(0.0,), draws=10)
+    assert len(selection.predict(params=[], tokens=[])) == 0
+
+
+def test_as_many_runs_as_coefficients_are_no_backtest():
+    few = grid_runs(noise=0.01).iloc[[0, 9, 20, 35, 50]]
+    with pytest.raises(sl.FitError, match="5 runs cannot judge the 5 coefficients"):
+        sl.select(few, ["chinchilla"], focuses=(0.0,), draws=0, priors={"alpha": (0.3, 0.1)})
+
+
+def test_intervals_of_draws_that_need_more_than_a_float_are_infinite(fit):
+    flat = fit.predictive.coef.copy()
+    flat[:, 2] = 0.006  # alpha: the params that suit the tokens have no float
+    poor = replace(fit, predictive=replace(fit.predictive, coef=flat))
+    plan = sl.Planner(poor).for_tokens(1e13)
+    assert plan.high["flops"] == np.inf
+    near = sl.Planner(fit, tolerance=1e99).for_budget(flops=1e99).near_optimal
+    assert near["params"][0] < near["params"][1]
+
+
+def test_answers_of_a_fit_whose_draws_leave_all_floats(fit):
+    far = fit.predictive.coef.copy()
+    far[0, 1:3] = 1e300, -80.0  # params multiply it beyond all floats
+    poor = replace(fit, predictive=replace(fit.predictive, coef=far, noise=300.0))
+    ahead = poor.predict(params=1e12, tokens=1e13)
+    assert ahead.loss_high[0] > 1e100
+    assert np.isnan(poor.uncertainty(params=[1e12], tokens=[1e13]).coefficients).all()
+    zero = {"params": np.zeros(1), "tokens": np.full(1, 1e12)}
+    (note,) = data_notes(zero, {"params": (1e7, 1e10), "tokens": (1e8, 1e13)})
+    assert note.details["decades"]["params"] == 300.0
+
+
+def test_influence_where_the_law_overflows():
+    """Quadratic in the logs: beyond the runs it may leave all floats."""
+    found = sl.diagnose(sl.fit(grid_runs(noise=0.3), "translog", inputs=["params", "tokens"],
+                               draws=0), {"params": 1e60, "tokens": 1e60})  # fmt: skip
+    assert len(found.influence) == 64
+
+
+@pytest.mark.parametrize("turning", [1e-12, 1e-7, 1e-5])
+def test_a_tiny_turning_point_is_the_median(turning):
+    """Its variance over the mean's is pi / 2 for normal noise, and never negative."""
+    problem = SimpleNamespace(delta=turning, weights=np.ones(20), free=(0, 1))
+    residuals = np.random.default_rng(0).standard_normal(20)
+    alike = SimpleNamespace(dof=18.0, total=float(np.sum(residuals**2)))
+    assert 1.0 < _inefficiency(residuals, problem, alike) < 3.0
+
+
+def test_every_note_and_option_can_be_saved(tmp_path):
+    table = grid_runs(noise=0.01)
+    start, share = {"alpha": decimal.Decimal("0.3")}, {"beta": fractions.Fraction(1, 3)}
+    made = sl.fit(table, "chinchilla", draws=0, start=start, fixed=share)
+    note = sl.Note("odd", "info", "odd", {"condition": np.inf, "pairs": [(1.0, np.nan)]})
+    replace(made, notes=(*made.notes, note)).save(tmp_path / "fit.json")
+    again = sl.load(tmp_path / "fit.json")
+    assert again.coef == made.coef
+    assert again.fitter.fixed == {"beta": 1 / 3}
+    assert again.notes[-1].details == {"condition": None, "pairs": [[1.0, None]]}
+
+
+@pytest.mark.parametrize("place", [("ranges",), ("predictive", "law_error", "largest")])
+def test_files_that_lost_a_range_are_damaged(place, tmp_path):
+    path = tmp_path / "fit.json"
+    sl.fit(grid_runs(noise=0.01), "chinchilla", draws=5).save(path)
+    data = json.loads(path.read_text())
+    inner = data
+    for name in place:
+        inner = inner[name]
+    for changed in ({"params": None}, {"params": [2.0, 1.0]}, {"params": [None, 1.0]}):
+        kept = dict(inner)
+        inner.update(changed)
+        if changed["params"] is None:
+            del inner["params"]
+        path.write_text(json.dumps(data))
+        with pytest.raises(sl.DataError, match="damaged"):
+            sl.load(path)
+        inner.update(kept)
+
+
+def test_files_whose_target_is_no_name_are_damaged(fit, tmp_path):
+    path = tmp_path / "fit.json"
+    path.write_text(json.dumps({**fit.to_dict(), "target": ["loss"]}))
+    with pytest.raises(sl.DataError, match="damaged"):
+        sl.load(path)
