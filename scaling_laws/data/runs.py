@@ -191,8 +191,6 @@ def check_runs(
     DataError
         A column is missing or not numeric, or a value is outside its domain.
     """
-    import pandas as pd
-
     frame = frame_of(table)
     columns = columns_of(columns)
     _check_columns(frame, family, target, columns)
@@ -206,34 +204,13 @@ def check_runs(
     if cluster is None and labels is None:
         labels = _inferred_runs(frame, columns, notes)
     groups = None if group is None else group_labels(frame, group)
-    missing = np.isnan(w)
-    for values in data.values():
-        missing |= np.isnan(values)
-    if labels is not None:
-        missing |= np.asarray(pd.isna(labels))
-    if missing.any():
-        rows = list(frame.index[missing][:5])
-        notes.append(
-            Note(
-                "rows_dropped",
-                "info",
-                f"{int(missing.sum())} rows with a missing value were left out, first {rows}",
-                {"count": int(missing.sum()), "rows": [str(r) for r in rows]},
-            )
-        )
+    missing = _missing(frame.index, [w, *data.values()], labels, notes)
     index = frame.index[~missing]
     if not len(index):
         raise DataError("no usable row is left in the table. Check its columns for missing values.")
     data = {n: v[~missing] for n, v in data.items()}
     _check_domains(data, family, target, index, positive_target)
-    weight = check_values("weights", w[~missing], "real", rows=list(index))
-    if (weight < 0).any() or not weight.max() > 0:
-        row = list(index)[int(np.argmin(weight))]
-        raise DataError(
-            f"weights must not be negative and not all zero: row {row} has {weight.min()}. "
-            "Correct the weights."
-        )
-    weight = weight / weight.max() if weight.max() > _HUGE else weight
+    weight = _checked_weights(w[~missing], list(index))
     flops = _flops(frame, columns, data, ~missing)
     content = hash_rows([*data.values()])
     clusters = content if labels is None else hash_labels(labels[~missing])
@@ -258,6 +235,35 @@ def check_runs(
         None if kept is None else tuple(kept[i] for i in order),
         report_of(frame),
     )
+
+
+def _missing(
+    index: pd.Index, columns: Sequence[Array], labels: Any, notes: list[Note]
+) -> NDArray[np.bool_]:
+    """Which rows lack a number or a label, with a note if any does."""
+    import pandas as pd
+
+    missing = np.asarray(np.isnan(columns).any(axis=0))
+    if labels is not None:
+        missing |= np.asarray(pd.isna(labels))
+    count, rows = int(missing.sum()), list(index[missing][:5])
+    if count:
+        message = f"{count} rows with a missing value were left out, first {rows}"
+        details = {"count": count, "rows": [str(r) for r in rows]}
+        notes.append(Note("rows_dropped", "info", message, details))
+    return missing
+
+
+def _checked_weights(weights: Array, rows: list[Any]) -> Array:
+    """Weights of the rows kept, small enough to be summed."""
+    weight = check_values("weights", weights, "real", rows=rows)
+    if (weight < 0).any() or not weight.max() > 0:
+        row = rows[int(np.argmin(weight))]
+        raise DataError(
+            f"weights must not be negative and not all zero: row {row} has {weight.min()}. "
+            "Correct the weights."
+        )
+    return weight / weight.max() if weight.max() > _HUGE else weight
 
 
 def group_labels(frame: pd.DataFrame, group: str) -> list[Hashable]:

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from scaling_laws.errors import Note
+from scaling_laws.errors import FitError, Note
 from scaling_laws.solving.objective import Array, Problem, robust_scale, target_unit, transform
 
 if TYPE_CHECKING:
+    from scaling_laws.data.runs import Runs
     from scaling_laws.fitting.result import Fit
 
 _WEAK = 0.5  # standard error over value
@@ -113,24 +114,28 @@ def _inflation(residuals: Array, weights: Array, wild: NDArray[np.bool_]) -> flo
     return float(np.sqrt(every / max(others, _EXACT**2)))
 
 
-def rounding_notes(name: str, problem: Problem, residuals: Array, mean: Array) -> tuple[Note, ...]:
+def rounding_notes(fit: Fit, runs: Runs, problem: Problem) -> tuple[Note, ...]:
     """Coefficients that have no float: those given miss the curve that was found.
 
-    Parameters
-    ----------
-    name : str
-        Of the law.
-    problem : Problem
-    residuals : ndarray (n,)
-        Of the curve that the solver found in its own form and units.
-    mean : ndarray (n,)
-        What the law predicts at the runs with the coefficients as they are given.
+    Raises
+    ------
+    FitError
+        They predict nothing at all.
     """
+    with np.errstate(invalid="ignore"):
+        mean = fit.predictive.mean(runs.x)
+    name = fit.law.family.name
+    if not np.isfinite(mean).all():
+        raise FitError(
+            f"the best '{name}' found has no prediction of its own runs: coefficients {fit.coef} "
+            "are beyond floating point. Bound them, or use another law.",
+            best=fit.coef,
+        )
     kind, bounds = problem.residual, problem.bounds
-    found = residuals + transform(problem.y, kind, bounds)
+    found = fit.residuals + transform(problem.y, kind, bounds)
     gap = float(np.abs(transform(mean, kind, bounds) - found).max())
     unit = target_unit(kind, problem.y)
-    if not gap > _ROUNDED * unit + _VISIBLE * float(np.sqrt(np.mean(residuals**2))):
+    if not gap > _ROUNDED * unit + _VISIBLE * float(np.sqrt(np.mean(fit.residuals**2))):
         return ()
     return (
         Note(

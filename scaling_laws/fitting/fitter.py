@@ -10,13 +10,15 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from scaling_laws.data.runs import Runs, hash_rows
-from scaling_laws.errors import DataError, FitError, Note, suggest
+from scaling_laws.errors import DataError, Note, suggest
 from scaling_laws.fitting.doubts import identification_notes, outlying_notes, rounding_notes
 from scaling_laws.fitting.notes import solution_notes, usable_clusters
 from scaling_laws.fitting.result import Fit
 from scaling_laws.inference.interval import Predictive
+from scaling_laws.inference.law_error import LawError
 from scaling_laws.inference.resample import (
     Disturbance,
+    Draws,
     at_bound,
     coefficient_covariance,
     draw_coefficients,
@@ -179,7 +181,6 @@ class Fitter(Settings):
             workers=self.workers,
             prior_sd=prior_sd,
         )
-        noise = draws.run_noise if len(runs) > len(point.free) else float("nan")
         names = family.coefficient_names
         held = tuple(names[problem.free[j]] for j in np.flatnonzero(at_bound(problem, point.free)))
         notes = solved.notes + doubts + solution_notes(family, runs, point, draws, held)
@@ -193,19 +194,7 @@ class Fitter(Settings):
             law=Law(family, tuple(float(v) for v in solved.coef)),
             target=runs.target,
             fitter=self,
-            predictive=Predictive(
-                family=family,
-                values=solved.coef,
-                coef=solved.raw(draws.free),
-                z_law=keyed_normals("law error", self.draws, self.seed),
-                z_run=keyed_normals("run noise", self.draws, self.seed)
-                * (draws.noise / max(draws.run_noise, 1e-300)),
-                noise=noise,
-                residual=problem.residual,
-                bounds=problem.bounds,
-                law_error=error,
-                trend=None if draws.trend is None else draws.trend.in_units(solved.factors),
-            ),
+            predictive=self._predictive(solved, draws, len(runs), error),
             covariance=raw_covariance(solved, draws.disturbance, prior_sd),
             at_bound=held,
             objective=point.objective,
@@ -219,16 +208,27 @@ class Fitter(Settings):
             notes=notes + outlying_notes(problem, point.free, runs.index),
             read_report=runs.read_report,
         )
-        with np.errstate(invalid="ignore"):
-            mean = made.predictive.mean(runs.x)
-        if not np.isfinite(mean).all():
-            raise FitError(
-                f"the best '{family.name}' found has no prediction of its own runs: coefficients "
-                f"{made.coef} are beyond floating point. Bound them, or use another law.",
-                best=made.coef,
-            )
-        notes = made.notes + rounding_notes(family.name, problem, residuals, mean)
-        return replace(made, notes=notes + identification_notes(made))
+        found = rounding_notes(made, runs, problem) + identification_notes(made)
+        return replace(made, notes=made.notes + found)
+
+    def _predictive(
+        self, solved: Solved, draws: Draws, rows: int, error: LawError | None
+    ) -> Predictive:
+        """What predicts: the optimum, draws of it, and the noise of a run."""
+        problem = solved.point.problem
+        return Predictive(
+            family=solved.family,
+            values=solved.coef,
+            coef=solved.raw(draws.free),
+            z_law=keyed_normals("law error", self.draws, self.seed),
+            z_run=keyed_normals("run noise", self.draws, self.seed)
+            * (draws.noise / max(draws.run_noise, 1e-300)),
+            noise=draws.run_noise if rows > len(solved.point.free) else float("nan"),
+            residual=problem.residual,
+            bounds=problem.bounds,
+            law_error=error,
+            trend=None if draws.trend is None else draws.trend.in_units(solved.factors),
+        )
 
 
 @overload
