@@ -50,8 +50,8 @@ def budget_numbers(data: Mapping[str, Array], budget: str | None, gap: float) ->
         if part.max() / SPREAD > part.min():
             raise PlanError(
                 f"runs from {part.min():.3g} to {part.max():.3g} FLOP without a gap "
-                f"of {float(gap):.0%} between them are no budget. Name a column of budgets (budget=), "
-                "lower gap=, or fit a law of params and tokens."
+                f"of {float(gap):.0%} between them are no budget. Name a column of budgets "
+                "(budget=), lower gap=, or fit a law of params and tokens."
             )
     return number
 
