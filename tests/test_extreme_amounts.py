@@ -15,6 +15,7 @@ from simulate import grid_runs
 
 import scaling_laws as sl
 from scaling_laws.inference.resample import _inefficiency
+from scaling_laws.inference.trials import _check_written
 from scaling_laws.planning.checks import data_notes
 from scaling_laws.planning.costs.cost import Cost
 from scaling_laws.quantities import real_number
@@ -96,6 +97,10 @@ def test_numbers_of_any_width_are_numbers(number):
         (lambda: sl.Fitter(focus=LONG), sl.DataError),
         (lambda: sl.Planner(LAW, tolerance=LONG), sl.PlanError),
         (lambda: sl.LifetimeCost(served_tokens=LONG), sl.PlanError),
+        (lambda: sl.Hardware("x", 1e15, 8e10, utilization=LONG), sl.PlanError),
+        (lambda: sl.fit(grid_runs(), "chinchilla", weights=[LONG] * 64), sl.DataError),
+        (lambda: sl.fit(grid_runs().assign(w=LONG), "chinchilla", weights="w"), sl.DataError),
+        (lambda: sl.fit(grid_runs().assign(loss=LONG), "chinchilla"), sl.DataError),
         (lambda: sl.fit_isoflop(grid_runs(), gap=LONG), sl.PlanError),
         (lambda: sl.fit_isoflop(grid_runs(), gap=fractions.Fraction(9, 1)), sl.PlanError),
         (lambda: sl.constant_exponent(grid_runs().assign(params=HUGE)), sl.PlanError),
@@ -126,6 +131,13 @@ def test_questions_to_a_fit(fit):
 def test_no_points_have_no_predictions():
     selection = sl.select(grid_runs(noise=0.01), ["chinchilla"], focuses=(0.0,), draws=10)
     assert len(selection.predict(params=[], tokens=[])) == 0
+
+
+def test_a_candidate_whose_coefficients_have_no_float_is_left_out():
+    beyond = SimpleNamespace(family=sl.get_law("power"), raw=lambda _: np.array([[np.inf, 60.0]]))
+    runs = SimpleNamespace(x=(np.geomspace(1e6, 1e9, 5),))
+    with pytest.raises(sl.FitError, match="beyond floating point"):
+        _check_written(beyond, runs, np.zeros((1, 2)))
 
 
 def test_as_many_runs_as_coefficients_are_no_backtest():
@@ -176,6 +188,9 @@ def test_every_note_and_option_can_be_saved(tmp_path):
     table = grid_runs(noise=0.01)
     start, share = {"alpha": decimal.Decimal("0.3")}, {"beta": fractions.Fraction(1, 3)}
     made = sl.fit(table, "chinchilla", draws=0, start=start, fixed=share)
+    chosen = sl.select(table, ["chinchilla"], focuses=range(2), draws=0)
+    chosen.save(tmp_path / "selection.json")
+    assert sl.load(tmp_path / "selection.json").selector.focuses == (0, 1)
     note = sl.Note("odd", "info", "odd", {"condition": np.inf, "pairs": [(1.0, np.nan)]})
     replace(made, notes=(*made.notes, note)).save(tmp_path / "fit.json")
     again = sl.load(tmp_path / "fit.json")

@@ -449,7 +449,7 @@ def _numbers(
     for i, value in enumerate(values):
         try:
             out[i] = np.nan if value is None or str(value) == "<NA>" else float(value)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             raise DataError(
                 f"column '{column}' must hold numbers: row {frame.index[i]} has {value!r}. Convert "
                 "units such as '70B' to plain counts first."
@@ -470,11 +470,11 @@ def _weights(
             )
         try:
             return frame[weights].to_numpy(dtype=float, na_value=np.nan)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             raise DataError(f"the weights column '{weights}' must hold numbers.") from None
     try:
         values = np.asarray(weights, dtype=float)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise DataError("weights must be a column's name or one number per row.") from None
     if values.shape != keep.shape:
         raise DataError(

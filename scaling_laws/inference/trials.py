@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scaling_laws.data.runs import Runs
-from scaling_laws.errors import DataError
+from scaling_laws.errors import DataError, FitError
 from scaling_laws.inference.backtest import automatic_cuts, log_distance
 from scaling_laws.laws.family import LawFamily
 from scaling_laws.solving.batch import solve_batch
@@ -314,10 +314,23 @@ def run_trial(
     free[enough] = solved[0].reshape(-1, f, len(problem.free))
     delta[enough] = solved[1].reshape(-1, f)
     residuals = problem.residuals(free.reshape(groups * f, -1)).reshape(groups, f, n)
+    _check_written(prepared, runs, free[0])
     return Trial(
         prepared, leaning, focuses, free[0], delta[0], weights[0],
         free[1:], delta[1:], weights[1:], residuals[0], residuals[1:],
     )  # fmt: skip
+
+
+def _check_written(prepared: Prepared, runs: Runs, free: Array) -> None:
+    """Refuse a law whose best coefficients ``(f, q)`` have no float in raw units."""
+    with np.errstate(all="ignore"):
+        columns = [c[:, None] for c in prepared.raw(free).T]
+        value = prepared.family.evaluate(runs.x, columns)
+    if not np.isfinite(value).all():
+        raise FitError(
+            f"the best '{prepared.family.name}' found has no prediction of its own runs: its "
+            "coefficients are beyond floating point."
+        )
 
 
 def _focused(

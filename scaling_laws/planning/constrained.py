@@ -151,8 +151,8 @@ def posed(
     for name in held:
         if name in options.fixed:
             raise PlanError(
-                f"{question}: '{name}' is already held by the planner at {options.fixed[name]:g}. "
-                "Leave it out of fixed=, or out of the question."
+                f"{question}: '{name}' is already held by the planner at "
+                f"{float(options.fixed[name]):g}. Leave it out of fixed=, or out of the question."
             )
         if name not in space.variables:
             raise PlanError(

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from scaling_laws.errors import PlanError
-from scaling_laws.planning.amounts import Array, each, is_number, one, plain, positive, whole
+from scaling_laws.planning.amounts import Array, each, one, plain, positive, whole
+from scaling_laws.quantities import real_number
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -93,7 +94,7 @@ class Hardware:
 
     def _check_share(self, share: Any) -> None:
         where = f"Hardware '{self.name}': utilization must be in (0, 1]"
-        if not callable(self.utilization) and not is_number(share):
+        if not callable(self.utilization) and not np.isfinite(real_number(share)):
             raise PlanError(f"{where}, got {share!r}.")
         values = np.asarray(share, dtype=float)
         wrong = values[~((values > 0) & (values <= 1))]
