@@ -18,7 +18,7 @@ _GRID_POINTS = {1: 64, 2: 16}  # per searched coefficient
 _SOBOL_POINTS = {3: 512, 4: 1024}
 _MOST_SOBOL_POINTS = 2048
 _MOST_ROWS = 128
-_STARTS, _MOST_STARTS = 6, 256  # of one searched coefficient; each further one doubles them
+_STARTS = (1, 4, 8, 24, 48, 96, 192, 256)  # by the number of searched coefficients
 _NEIGHBOURS = 0.25  # so near, the worse of two starts is left out
 _ELEMENTS = 400_000
 _LOG_STEP = 1e-3  # small, so that an exponential of it cannot overflow
@@ -33,8 +33,7 @@ def find_starts(problem: Problem, given: Array | None = None, limit: int | None 
     given : ndarray (m, p), optional
         Starts to try as they are, all coefficients; a row with NaN narrows a second search.
     limit : int, optional
-        Default: six for one searched coefficient, twice as many for each further one, at most
-        256.
+        Default: four for one searched coefficient, 256 for seven and more.
 
     Raises
     ------
@@ -71,7 +70,7 @@ def find_starts(problem: Problem, given: Array | None = None, limit: int | None 
 
 def _many(problem: Problem) -> int:
     searched = sum(problem.family.coefficients[i].linear is None for i in problem.free)
-    return int(min(_MOST_STARTS, _STARTS * 2.0 ** max(0, searched - 1)))
+    return _STARTS[min(searched, len(_STARTS) - 1)]
 
 
 def thinned(problem: Problem, rows: int) -> Problem:
