@@ -18,6 +18,7 @@ from scaling_laws.inference.resample import _inefficiency
 from scaling_laws.inference.trials import _check_written
 from scaling_laws.planning.checks import data_notes
 from scaling_laws.planning.costs.cost import Cost
+from scaling_laws.planning.isoflop.line import _variance
 from scaling_laws.quantities import real_number
 
 LAW = sl.published.BESIROGLU_2024
@@ -80,6 +81,11 @@ def test_amounts_up_to_the_ends_have_an_answer(amount):
     assert Cost("6ND").flops(params=HUGE, tokens=HUGE) == np.inf
 
 
+def test_any_extra_compute_may_be_tolerated():
+    wide = sl.Planner(LAW, tolerance=10**30).for_budget(flops=1e24)
+    assert wide.near_optimal == sl.Planner(LAW, tolerance=1e30).for_budget(flops=1e24).near_optimal
+
+
 @pytest.mark.parametrize("number", [np.float32(1e9), np.float64(1e9), 10**9])
 def test_numbers_of_any_width_are_numbers(number):
     wide = sl.Planner(LAW, limits={"params": float(number)}).for_budget(flops=1e22)
@@ -131,6 +137,21 @@ def test_questions_to_a_fit(fit):
 def test_no_points_have_no_predictions():
     selection = sl.select(grid_runs(noise=0.01), ["chinchilla"], focuses=(0.0,), draws=10)
     assert len(selection.predict(params=[], tokens=[])) == 0
+
+
+def test_a_profile_may_reach_a_bound_where_the_law_has_no_value():
+    noisy = sl.fit(grid_runs(noise=0.5), "power", inputs=["params"], draws=0)
+    first = noisy.profile("A", points=3).iloc[0]
+    assert (first["A"], first["t"]) == (0.0, -np.inf)
+    assert 0 < noisy.interval(method="profile").loc["A", "low"] < noisy.coef["A"]
+
+
+def test_budgets_that_no_draw_finds_an_optimum_of_count_least():
+    drawn = np.array([[1.0, np.nan, 3.0], [1.2, np.nan, np.nan], [1.1, np.nan, 3.4]])
+    found = _variance(drawn)
+    assert found[1] > 10 * found[2] > 10 * found[0] > 0
+    assert np.isfinite(found).all()
+    assert (_variance(np.full((3, 2), np.nan)) == 0).all()
 
 
 def test_a_candidate_whose_coefficients_have_no_float_is_left_out():
