@@ -10,10 +10,12 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 from simulate import grid_runs
 
 import scaling_laws as sl
+from scaling_laws.data.converting import as_text
 from scaling_laws.inference.resample import _inefficiency
 from scaling_laws.inference.trials import _check_written
 from scaling_laws.planning.checks import data_notes
@@ -23,6 +25,7 @@ from scaling_laws.quantities import real_number
 
 LAW = sl.published.BESIROGLU_2024
 HUGE, TINY, LONG = 1e308, 5e-324, 10**400
+TWICE = grid_runs().assign(group=1.0, other=1.0).rename(columns={"other": "group"})
 
 
 @pytest.fixture(scope="module")
@@ -103,6 +106,8 @@ def test_numbers_of_any_width_are_numbers(number):
         (lambda: sl.Fitter(focus=LONG), sl.DataError),
         (lambda: sl.Planner(LAW, tolerance=LONG), sl.PlanError),
         (lambda: sl.LifetimeCost(served_tokens=LONG), sl.PlanError),
+        (lambda: sl.fit(TWICE, "chinchilla", cluster="group"), sl.DataError),
+        (lambda: sl.fit(TWICE, "chinchilla", weights="group"), sl.DataError),
         (lambda: sl.Hardware("x", 1e15, 8e10, utilization=LONG), sl.PlanError),
         (lambda: sl.fit(grid_runs(), "chinchilla", weights=[LONG] * 64), sl.DataError),
         (lambda: sl.fit(grid_runs().assign(w=LONG), "chinchilla", weights="w"), sl.DataError),
@@ -127,6 +132,8 @@ def test_questions_to_a_fit(fit):
     ):
         with pytest.raises(sl.PlanError):
             ask()
+    with pytest.raises(sl.DataError, match="single place"):
+        sl.diagnose(fit, {"params": [[1e9]], "tokens": [1e8, 1e10]})
     for parts in (np.array(1e9), "law", 3):
         with pytest.raises(sl.DataError, match="parts must be"):
             fit.predict(params=1e9, tokens=1e9, parts=parts)
@@ -237,6 +244,26 @@ def test_files_that_lost_a_range_are_damaged(place, tmp_path):
         with pytest.raises(sl.DataError, match="damaged"):
             sl.load(path)
         inner.update(kept)
+
+
+def test_files_that_lost_a_coefficient_or_a_rate_are_damaged(tmp_path):
+    path = tmp_path / "selection.json"
+    sl.select(grid_runs(noise=0.01), ["chinchilla"], focuses=(0.0,), draws=0).save(path)
+    for part, name in (("values", None), ("law_error", "rates")):
+        data = json.loads(path.read_text())
+        if name is None:
+            data["predictive"][part].pop()
+        else:
+            data["predictive"][part][name]["flops"] = -1.0
+        other = tmp_path / f"{part}.json"
+        other.write_text(json.dumps(data))
+        with pytest.raises(sl.DataError, match="damaged"):
+            sl.load(other)
+
+
+def test_a_cell_that_holds_a_column_is_text():
+    cells = pd.Series([pd.Series([1.0, 2.0]), np.nan, 3.0, pd.NA], dtype=object)
+    assert as_text(cells).tolist()[1:] == [None, "3", None]
 
 
 def test_files_whose_target_is_no_name_are_damaged(fit, tmp_path):
