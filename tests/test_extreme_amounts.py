@@ -10,18 +10,22 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 from simulate import grid_runs
 
 import scaling_laws as sl
+from scaling_laws.data.converting import as_text
 from scaling_laws.inference.resample import _inefficiency
 from scaling_laws.inference.trials import _check_written
 from scaling_laws.planning.checks import data_notes
 from scaling_laws.planning.costs.cost import Cost
+from scaling_laws.planning.isoflop.line import _variance
 from scaling_laws.quantities import real_number
 
 LAW = sl.published.BESIROGLU_2024
 HUGE, TINY, LONG = 1e308, 5e-324, 10**400
+TWICE = grid_runs().assign(group=1.0, other=1.0).rename(columns={"other": "group"})
 
 
 @pytest.fixture(scope="module")
@@ -80,6 +84,11 @@ def test_amounts_up_to_the_ends_have_an_answer(amount):
     assert Cost("6ND").flops(params=HUGE, tokens=HUGE) == np.inf
 
 
+def test_any_extra_compute_may_be_tolerated():
+    wide = sl.Planner(LAW, tolerance=10**30).for_budget(flops=1e24)
+    assert wide.near_optimal == sl.Planner(LAW, tolerance=1e30).for_budget(flops=1e24).near_optimal
+
+
 @pytest.mark.parametrize("number", [np.float32(1e9), np.float64(1e9), 10**9])
 def test_numbers_of_any_width_are_numbers(number):
     wide = sl.Planner(LAW, limits={"params": float(number)}).for_budget(flops=1e22)
@@ -97,6 +106,8 @@ def test_numbers_of_any_width_are_numbers(number):
         (lambda: sl.Fitter(focus=LONG), sl.DataError),
         (lambda: sl.Planner(LAW, tolerance=LONG), sl.PlanError),
         (lambda: sl.LifetimeCost(served_tokens=LONG), sl.PlanError),
+        (lambda: sl.fit(TWICE, "chinchilla", cluster="group"), sl.DataError),
+        (lambda: sl.fit(TWICE, "chinchilla", weights="group"), sl.DataError),
         (lambda: sl.Hardware("x", 1e15, 8e10, utilization=LONG), sl.PlanError),
         (lambda: sl.fit(grid_runs(), "chinchilla", weights=[LONG] * 64), sl.DataError),
         (lambda: sl.fit(grid_runs().assign(w=LONG), "chinchilla", weights="w"), sl.DataError),
@@ -121,6 +132,8 @@ def test_questions_to_a_fit(fit):
     ):
         with pytest.raises(sl.PlanError):
             ask()
+    with pytest.raises(sl.DataError, match="single place"):
+        sl.diagnose(fit, {"params": [[1e9]], "tokens": [1e8, 1e10]})
     for parts in (np.array(1e9), "law", 3):
         with pytest.raises(sl.DataError, match="parts must be"):
             fit.predict(params=1e9, tokens=1e9, parts=parts)
@@ -131,6 +144,21 @@ def test_questions_to_a_fit(fit):
 def test_no_points_have_no_predictions():
     selection = sl.select(grid_runs(noise=0.01), ["chinchilla"], focuses=(0.0,), draws=10)
     assert len(selection.predict(params=[], tokens=[])) == 0
+
+
+def test_a_profile_may_reach_a_bound_where_the_law_has_no_value():
+    noisy = sl.fit(grid_runs(noise=0.5), "power", inputs=["params"], draws=0)
+    first = noisy.profile("A", points=3).iloc[0]
+    assert (first["A"], first["t"]) == (0.0, -np.inf)
+    assert 0 < noisy.interval(method="profile").loc["A", "low"] < noisy.coef["A"]
+
+
+def test_budgets_that_no_draw_finds_an_optimum_of_count_least():
+    drawn = np.array([[1.0, np.nan, 3.0], [1.2, np.nan, np.nan], [1.1, np.nan, 3.4]])
+    found = _variance(drawn)
+    assert found[1] > 10 * found[2] > 10 * found[0] > 0
+    assert np.isfinite(found).all()
+    assert (_variance(np.full((3, 2), np.nan)) == 0).all()
 
 
 def test_a_candidate_whose_coefficients_have_no_float_is_left_out():
@@ -216,6 +244,26 @@ def test_files_that_lost_a_range_are_damaged(place, tmp_path):
         with pytest.raises(sl.DataError, match="damaged"):
             sl.load(path)
         inner.update(kept)
+
+
+def test_files_that_lost_a_coefficient_or_a_rate_are_damaged(tmp_path):
+    path = tmp_path / "selection.json"
+    sl.select(grid_runs(noise=0.01), ["chinchilla"], focuses=(0.0,), draws=0).save(path)
+    for part, name in (("values", None), ("law_error", "rates")):
+        data = json.loads(path.read_text())
+        if name is None:
+            data["predictive"][part].pop()
+        else:
+            data["predictive"][part][name]["flops"] = -1.0
+        other = tmp_path / f"{part}.json"
+        other.write_text(json.dumps(data))
+        with pytest.raises(sl.DataError, match="damaged"):
+            sl.load(other)
+
+
+def test_a_cell_that_holds_a_column_is_text():
+    cells = pd.Series([pd.Series([1.0, 2.0]), np.nan, 3.0, pd.NA], dtype=object)
+    assert as_text(cells).tolist()[1:] == [None, "3", None]
 
 
 def test_files_whose_target_is_no_name_are_damaged(fit, tmp_path):

@@ -159,7 +159,7 @@ def as_text(cells: pd.Series[Any]) -> NDArray[Any]:
     """
     out = np.empty(len(cells), dtype=object)
     for i, cell in enumerate(cells):
-        if cell is None or cell != cell or str(cell) == "<NA>":
+        if cell is None or str(cell) == "<NA>" or (np.ndim(cell) == 0 and cell != cell):
             out[i] = None
         elif isinstance(cell, float | np.floating) and float(cell).is_integer():
             out[i] = str(int(cell))

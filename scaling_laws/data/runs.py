@@ -193,7 +193,8 @@ def check_runs(
     """
     frame = frame_of(table)
     columns = columns_of(columns)
-    _check_columns(frame, family, target, columns)
+    chosen = {c for c in (weights, cluster, group) if isinstance(c, str)}
+    _check_columns(frame, family, target, columns, chosen)
     notes: list[Note] = []
     frame, keep_status = _drop_unfinished(frame, columns, notes)
     data: dict[str, Array] = {}
@@ -361,7 +362,11 @@ def mix_bits(z: NDArray[np.uint64]) -> NDArray[np.uint64]:
 
 
 def _check_columns(
-    frame: pd.DataFrame, family: LawFamily, target: str, columns: Mapping[str, str]
+    frame: pd.DataFrame,
+    family: LawFamily,
+    target: str,
+    columns: Mapping[str, str],
+    chosen: set[str],
 ) -> None:
     known = [*family.inputs, target, "flops", "params", "tokens", "status", *_RUN_COLUMNS]
     for name in columns:
@@ -371,7 +376,7 @@ def _check_columns(
                 f"target '{target}'.{suggest(name, known)}"
             )
     have = [str(c) for c in frame.columns]
-    used = {columns.get(n, n) for n in known}
+    used = chosen | {columns.get(n, n) for n in known}
     twice = [c for c in frame.columns[frame.columns.duplicated()] if c in used]
     if twice:
         raise DataError(f"the table has several columns named '{twice[0]}'. Rename all but one.")

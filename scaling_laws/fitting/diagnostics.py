@@ -200,7 +200,7 @@ def _watched(
             place = [np.atleast_1d(a) for a in _inputs_of_group(study, given)]
         else:
             place = [np.atleast_1d(a) for a in check_inputs(study.solved.family, given)]
-        if any(len(v) != 1 for v in place):
+        if any(v.shape != (1,) for v in place):
             raise DataError("at= must be a single place: give one number per input.")
     values: dict[str, Any] = {n: float(v[0]) for n, v in zip(runs.inputs, place, strict=True)}
     if study.group is not None:

@@ -462,6 +462,8 @@ def check_draws(predictive: Predictive) -> None:
     if any(part.shape != (len(predictive.coef),) for part in parts):
         raise ValueError("the draws differ in number")
     numbers = [predictive.values, predictive.coef, *parts]
+    if predictive.values.shape != (len(predictive.family.coefficients),):
+        raise ValueError("coefficients are missing")
     if any(np.isnan(n).any() for n in numbers) or predictive.noise < 0:
         raise ValueError("a draw is not a number")
 
@@ -492,7 +494,8 @@ def ranges_from_dict(
 ) -> dict[str, tuple[float, float]]:
     """Restore the measured ranges of a law's inputs; ValueError if one is missing or none."""
     ranges = {n: (float(r[0]), float(r[1])) for n, r in data.items()}
-    if not set(inputs) <= set(ranges) or not all(low <= high for low, high in ranges.values()):
+    sound = all(-np.inf < low <= high < np.inf for low, high in ranges.values())
+    if not sound or not set(inputs) <= set(ranges):
         raise ValueError(f"the ranges {ranges} are not those of {tuple(inputs)}")
     return ranges
 
@@ -502,7 +505,10 @@ def law_error_from_dict(data: Mapping[str, Any] | None, inputs: Sequence[str]) -
     if data is None:
         return None
     spans = ranges_from_dict(data["largest"], inputs)
-    return LawError({n: float(v) for n, v in data["rates"].items()}, spans)
+    rates = {n: float(v) for n, v in data["rates"].items()}
+    if not all(0 <= rate < np.inf for rate in rates.values()):
+        raise ValueError(f"the rates of the law error are {rates}")
+    return LawError(rates, spans)
 
 
 def plain(value: Any) -> Any:

@@ -40,7 +40,10 @@ class Profile:
         lower, upper = self.problem.lower.copy(), self.problem.upper.copy()
         lower[self.position] = upper[self.position] = value
         held = replace(self.problem, lower=lower, upper=upper)
-        begin = self.free if start is None else start
+        begin = (self.free if start is None else start).copy()
+        begin[self.position] = value
+        if not np.isfinite(self.problem.objective(begin[None])[0]):
+            return np.inf, begin  # on a bound where the law has no value, such as a power of zero
         solved = solve_batch(held, begin[None], tolerance=_TOLERANCE)
         base = float(self.problem.objective(self.free[None])[0])
         return max(float(solved.objective[0]) - base, 0.0), solved.free[0]

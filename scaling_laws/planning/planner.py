@@ -136,6 +136,7 @@ class Planner(Weighing):
 
     def __post_init__(self) -> None:
         check_options(self.level, self.tolerance, self.anchor)
+        object.__setattr__(self, "tolerance", float(self.tolerance))
         get_cost(self.cost)
         source = get_source(self.source, self.target)
         get_sizes(self.sizes)

@@ -10,6 +10,7 @@ from scaling_laws.data.frozen import Frozen
 from scaling_laws.inference.resample import keyed_normals, keyed_ranks
 from scaling_laws.laws.family import Array
 
+_RARE = 0.1  # least share of draws with an optimum that is told from none
 _FEWEST = 2  # budgets that a line needs
 
 
@@ -91,9 +92,15 @@ def line_draws(log_c: Array, optima: Array, drawn: Array, seed: int) -> Line:
 
 def _variance(drawn: Array) -> Array:
     """Robust variance of every budget's optimum; NaN draws, without an optimum, count as wide."""
-    low, high = np.nanquantile(drawn, [0.1587, 0.8413], axis=0)
     found = np.isfinite(drawn).mean(axis=0)
-    return np.asarray((0.5 * (high - low)) ** 2 / np.maximum(found, 0.1) ** 2)
+    told = found > 0
+    if not told.any():
+        return np.zeros(len(found))  # all alike
+    low, high = np.nanquantile(drawn[:, told], [0.1587, 0.8413], axis=0)
+    out = np.zeros(len(found))
+    out[told] = (0.5 * (high - low)) ** 2 / np.maximum(found[told], _RARE) ** 2
+    out[~told] = out.max() / _RARE**2  # no draw has one
+    return out
 
 
 def _weights(variance: Array, scatter: float) -> Array:
