@@ -89,6 +89,12 @@ def test_any_extra_compute_may_be_tolerated():
     assert wide.near_optimal == sl.Planner(LAW, tolerance=1e30).for_budget(flops=1e24).near_optimal
 
 
+def test_a_focus_may_be_a_fraction():
+    fits = [sl.fit(grid_runs(noise=0.01), "power", inputs=["params"], draws=0, focus=focus)
+            for focus in (fractions.Fraction(1, 2), 0.5)]  # fmt: skip
+    assert fits[0].coef == fits[1].coef
+
+
 @pytest.mark.parametrize("number", [np.float32(1e9), np.float64(1e9), 10**9])
 def test_numbers_of_any_width_are_numbers(number):
     wide = sl.Planner(LAW, limits={"params": float(number)}).for_budget(flops=1e22)

@@ -54,6 +54,7 @@ class Settings:
         self._check_numbers()
         if not (_factor(self.focus) and self.focus >= 0):
             raise DataError(f"focus must be a finite number >= 0, got {self.focus!r}.")
+        object.__setattr__(self, "focus", float(self.focus))
 
     def _check_numbers(self) -> None:
         """Refuse options that are not mappings of names to numbers."""
