@@ -226,8 +226,8 @@ class _Chunk:
             pull = np.matmul(self.jacobian, (curvature * bend)[:, :, None])[:, :, 0]
             turn, _ = self._step(pull, hessian, held)
             unit = np.sqrt(np.abs(np.einsum("kqq->kq", hessian)))
-            sizes = (np.linalg.norm(unit * move, axis=1) for move in (turn, step))
-        slight = np.less_equal(*sizes)  # a series that converges
+            size, bend_size = (np.linalg.norm(unit * move, axis=1) for move in (step, turn))
+        slight = bend_size <= size  # a series that converges
         bent = np.clip(ends + 0.5 * turn, problem.lower, problem.upper)
         straight_value, bent_value = (
             problem.objective_of(self._residuals(free), free, self.weights, self.delta)
@@ -268,10 +268,10 @@ class _Chunk:
         unit = 1.0 / np.sqrt(diagonal)
         with np.errstate(invalid="ignore", over="ignore"):  # what is not finite is left out below
             scaled = hessian * unit[:, :, None] * unit[:, None, :]
+            right = np.where(held, 0.0, gradient * unit)
         scaled[:, np.arange(q), np.arange(q)] += (self.damping + 1e-15)[:, None]
         scaled = np.where(held[:, :, None] | held[:, None, :], 0.0, scaled)
         scaled[:, np.arange(q), np.arange(q)] += held
-        right = np.where(held, 0.0, gradient * unit)
         finite = np.isfinite(scaled).all(axis=(1, 2)) & np.isfinite(right).all(axis=1)
         scaled[~finite], right[~finite] = np.eye(q), 0.0
         solution = _solve_symmetric(scaled, right)
