@@ -202,6 +202,18 @@ def test_answers_of_a_fit_whose_draws_leave_all_floats(fit):
     assert note.details["decades"]["params"] == 300.0
 
 
+def test_an_interval_around_a_value_without_a_float_is_open():
+    x = np.geomspace(1e7, 1e9, 12)
+    noise = 0.1 * np.random.default_rng(0).standard_normal(12)
+    table = {"params": x, "tokens": x[::-1] ** 1.1, "loss": 3 * np.exp(noise - 1e-10 * x)}
+    fit = sl.fit(table, "log_linear", inputs=("params", "tokens"), draws=50)
+    for tokens in (1e26, 1e54):
+        ahead = fit.predict(params=1e7, tokens=tokens)
+        assert ahead.loss[0] in (0.0, np.inf)
+        assert ahead.loss_low[0] < 1e-299
+        assert ahead.loss_high[0] == np.inf
+
+
 def test_influence_where_the_law_overflows():
     """Quadratic in the logs: beyond the runs it may leave all floats."""
     found = sl.diagnose(sl.fit(grid_runs(noise=0.3), "translog", inputs=["params", "tokens"],

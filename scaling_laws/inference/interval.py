@@ -106,7 +106,8 @@ class Predictive(Frozen):
         """Return draws of the target ``(k, n)`` with the named parts of the uncertainty."""
         deviation = self.deviations(inputs, parts, span)
         centre = transform(self._inside(self.mean(inputs)), self.residual, self.bounds)
-        return self._back(centre + deviation)
+        with np.errstate(invalid="ignore"):  # NaN where both are infinite
+            return self._back(centre + deviation)
 
     def deviations(
         self, inputs: Sequence[Array], parts: Sequence[str], span: slice = slice(None)
@@ -118,8 +119,7 @@ class Predictive(Frozen):
             for part, size in self._sizes(inputs, parts, self.spread).items():
                 total += size * self.spread.z[part][span][:, None]
         elif "coefficients" in parts:
-            with np.errstate(invalid="ignore"):  # NaN where both are infinite
-                total += self._on_scale(inputs, coef) - self._on_scale(inputs, self.values[None])
+            total += _less(self._on_scale(inputs, coef), self._on_scale(inputs, self.values[None]))
         if "law" in parts and self.law_error is not None:
             size = self.law_error.at(self.family.inputs, inputs)
             total += size * self.z_law[span][:, None]
@@ -141,11 +141,13 @@ class Predictive(Frozen):
         middle = self._on_scale(inputs, centre)
         out = {}
         if "candidates" in parts:
-            point = self._on_scale(inputs, self.values[None])
-            out["candidates"] = np.sqrt(self.values[:m] @ (middle - point) ** 2)
+            point, heavy = self._on_scale(inputs, self.values[None]), self.values[:m] > 0
+            gaps = _less(middle, point)[heavy]
+            out["candidates"] = np.sqrt(self.values[:m][heavy] @ gaps**2)
         if "coefficients" in parts:
             owner = spread.moved[:, :m].argmax(axis=1)
-            change = (self._on_scale(inputs, spread.moved) - middle[owner]) / spread.size[:, None]
+            change = _less(self._on_scale(inputs, spread.moved), middle[owner])
+            change /= spread.size[:, None]
             variance = np.zeros(middle.shape)
             np.add.at(variance, owner, np.where(np.isfinite(change), change, 0.0) ** 2)
             if self.residual != "linear":  # few points may leave a coefficient all but free
@@ -199,8 +201,7 @@ class Predictive(Frozen):
         """
         centre = transform(self._inside(self.mean(inputs)), self.residual, self.bounds)
         if self.spread is not None:
-            ends = self._student(inputs, tails, parts, self.spread)
-            return self._back(centre + ends)
+            return self._around(centre, self._student(inputs, tails, parts, self.spread))
         deviation = self.deviations(inputs, [p for p in parts if p != "run"])
         with np.errstate(invalid="ignore"):  # between draws that are infinite
             ends = np.quantile(deviation, tails, axis=0)
@@ -208,7 +209,14 @@ class Predictive(Frozen):
             with np.errstate(invalid="ignore"):
                 wider = np.quantile(deviation + self._run(inputs, slice(None)), tails, axis=0)
             ends = np.stack([np.minimum(ends[0], wider[0]), np.maximum(ends[1], wider[1])])
-        return self._back(centre + ends)
+        return self._around(centre, ends)
+
+    def _around(self, centre: Array, ends: Array) -> Array:
+        """Ends of an interval around a known centre; open where they have no float."""
+        with np.errstate(invalid="ignore"):
+            found = centre + ends
+        lost = np.isnan(found) & ~np.isnan(centre)
+        return self._back(np.where(lost, [[-np.inf], [np.inf]], found))
 
     def _back(self, value: Array) -> Array:
         """From the residual scale to the target; infinite where that has no float."""
@@ -227,6 +235,12 @@ class Predictive(Frozen):
             sizes["run"] = self.noise_at(inputs)
         total = np.sqrt(sum((v**2 for v in sizes.values()), np.zeros(len(inputs[0]))))
         return np.asarray(spread.stretch * stdtrit(spread.dof, tails)[:, None] * total)
+
+
+def _less(values: Array, others: Array) -> Array:
+    """Differences, 0 where both are the same infinity."""
+    with np.errstate(invalid="ignore"):
+        return np.where(values == others, 0.0, values - others)
 
 
 def parts_of(kind: Kind, parts: Sequence[str] | None) -> tuple[str, ...]:

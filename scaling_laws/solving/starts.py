@@ -65,12 +65,10 @@ def find_starts(problem: Problem, given: Array | None = None, limit: int | None 
             f"no starting point of '{problem.family.name}' predicts a valid target. Check the "
             "units of the inputs, or pass start= with a value for every coefficient."
         )
-    return _distinct(points, score, limit or _many(problem))
-
-
-def _many(problem: Problem) -> int:
-    searched = sum(problem.family.coefficients[i].linear is None for i in problem.free)
-    return _STARTS[min(searched, len(_STARTS) - 1)]
+    linear = [problem.family.coefficients[i].linear is not None for i in problem.free]
+    searched = np.flatnonzero(~np.array(linear))
+    most = limit or _STARTS[min(len(searched), len(_STARTS) - 1)]
+    return points[_distinct(points[:, searched] if len(searched) else points, score, most)]
 
 
 def thinned(problem: Problem, rows: int) -> Problem:
@@ -87,7 +85,7 @@ def thinned(problem: Problem, rows: int) -> Problem:
     )
 
 
-def _distinct(points: Array, score: Array, limit: int) -> Array:
+def _distinct(points: Array, score: Array, limit: int) -> list[int]:
     """Half the best points that are no neighbours, half those furthest from any better one.
 
     The first refine the deepest basin seen, the others look into basins of their own.
@@ -98,11 +96,11 @@ def _distinct(points: Array, score: Array, limit: int) -> Array:
     to_better = np.array([np.inf, *(gaps[i, :i].min() for i in range(1, len(pool)))])
     best_first = np.arange(len(pool))
     chosen: list[int] = []
-    for order, most in (best_first, (limit + 1) // 2), (np.argsort(-to_better), limit):
+    for order, most in (best_first, (limit + 1) // 2), (np.argsort(-to_better, kind="stable"), limit):
         for i in order.tolist():
             if len(chosen) < most and all(gaps[i, j] > _NEIGHBOURS for j in chosen):
                 chosen.append(i)
-    return np.asarray(points[pool[chosen]])
+    return [int(i) for i in pool[chosen]]
 
 
 def _best(problem: Problem, points: Array, keep: int = 400) -> Array:
