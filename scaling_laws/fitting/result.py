@@ -72,7 +72,7 @@ class Fit(Predicts, Frozen):
     digest : str
         Digest of the rows used.
     starts, starts_agreeing : int
-        Starting points polished, and how many reached this optimum.
+        Starts that were not given up on the way, and how many reached this optimum.
     notes : tuple of Note
         What to know before relying on it.
     read_report : ReadReport, optional

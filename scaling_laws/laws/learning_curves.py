@@ -17,7 +17,6 @@ from scaling_laws.laws.family import (
     floor,
     plateau,
     scale,
-    shape,
     slope,
 )
 
@@ -306,18 +305,21 @@ def _stretched_exponential_rescale(coef: Coefs, factors: Sequence[float]) -> dic
     return {**coef, "scale": coef["scale"] * factors[0]}
 
 
-_NEAR = -np.log(1e-2)  # the input below any that is seen, in units of their middle
+_BELOW = np.log(1e2)  # e-folds of the inputs' middle over where the solver puts the unit
+_BENDING = Coefficient(
+    "d", "shape", 1e-2, 10.0, None, (0.05, 2.0), "1 is an exponential; next to 0, a power law"
+)
 
 
 def _stretched_solved(x: Any, E: Any, A: Any, scale: Any, d: Any) -> Any:
     """``A`` is the drop left at 1 % of a unit, ``scale`` the power there; d = 0 is a power law."""
-    return E + A * np.exp(-scale * np.expm1(d * (np.log(x) + _NEAR)) / d)
+    return E + A * np.exp(-scale * np.expm1(d * (np.log(x) + _BELOW)) / d)
 
 
 def _stretched_solved_derivatives(
     x: Any, E: Any, A: Any, scale: Any, d: Any
 ) -> tuple[Any, list[Any]]:
-    distance = np.log(x) + _NEAR
+    distance = np.log(x) + _BELOW
     grown = np.expm1(d * distance)
     left = np.exp(-scale * grown / d)
     by_d = ((1.0 + grown) * distance - grown / d) / d
@@ -326,9 +328,9 @@ def _stretched_solved_derivatives(
 
 def _stretched_from_solved(coef: Coefs) -> dict[str, Any]:
     d = coef["d"]
-    log_scale = np.clip(np.log(d / coef["scale"]) / d - _NEAR, -MOST_LOG, MOST_LOG)
+    log_scale = np.clip(np.log(d / coef["scale"]) / d - _BELOW, -MOST_LOG, MOST_LOG)
     with np.errstate(divide="ignore", over="ignore"):
-        log_drop = np.log(np.abs(coef["A"])) + np.exp(-d * (log_scale + _NEAR))
+        log_drop = np.log(np.abs(coef["A"])) + np.exp(-d * (log_scale + _BELOW))
     drop = np.sign(coef["A"]) * np.exp(np.minimum(log_drop, MOST_LOG))
     return {"E": coef["E"], "A": drop, "scale": np.exp(log_scale), "d": d}
 
@@ -341,7 +343,7 @@ stretched_exponential = LawFamily(
         floor("E"),
         amplitude("A", "drop from the start to the floor"),
         scale("scale", (1e-4, 1e2), "input at which 63 % of the drop is done"),
-        shape("d", (0.05, 2.0)),
+        _BENDING,
     ),
     formula=r"y = E + A \exp(-(x/scale)^{d})",
     reference="Mohr et al. 2022, LCDB, wbl4",
@@ -358,7 +360,7 @@ stretched_exponential = LawFamily(
             floor("E"),
             amplitude("A"),
             scale("scale", (1e-5, 1.0)),
-            Coefficient("d", "shape", 1e-2, 10.0, None, (0.05, 2.0)),
+            _BENDING,
         ),
     ),
     from_solved=_stretched_from_solved,

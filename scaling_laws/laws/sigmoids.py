@@ -121,12 +121,21 @@ def _hill_solved_derivatives(x: Any, A: Any, scale: Any, d: Any) -> tuple[Any, l
 
 
 def _hill_from_solved(coef: Coefs) -> dict[str, Any]:
+    """From the value and the share of the level at one unit.
+
+    A share next to none puts the scale beyond all floats where d is small: then the scale is the
+    last that has one, and d the one that keeps the power at one unit, ``d (1 - share)``.
+    """
     share = np.clip(coef["scale"], 1e-12, 1.0 - 1e-12)
-    odds = np.log1p(-share) - np.log(share)
-    d = np.where(coef["d"] == 0, 1e-300, coef["d"])
-    log_scale = np.clip(odds / d, -MOST_LOG, MOST_LOG)
-    level = coef["A"] * (1.0 + np.exp(d * log_scale))
-    return {"A": level, "scale": np.exp(log_scale), "d": coef["d"]}
+    odds, d = np.log1p(-share) - np.log(share), np.asarray(coef["d"], dtype=float)
+    far = (np.abs(odds) > MOST_LOG * np.abs(d)) | (d == 0)
+    side, power = np.sign(odds), np.where(far, np.abs(d) * (1.0 - share), 0.0)
+    size = power
+    for _ in range(_MOST_STEPS):
+        size = power / logistic(side * MOST_LOG * size)
+    d = np.where(far, np.copysign(size, d), d)
+    log_scale = np.where(far, side * np.copysign(MOST_LOG, d), odds / np.where(far, 1.0, d))
+    return {"A": coef["A"] * (1.0 + np.exp(d * log_scale)), "scale": np.exp(log_scale), "d": d}
 
 
 _GROWTH = Coefficient("d", "shape", -10.0, 10.0, None, (-3.0, 3.0), "> 0 where it grows")

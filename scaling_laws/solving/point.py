@@ -23,6 +23,7 @@ from scaling_laws.solving.starts import find_starts, thinned
 _SCALE_ROUNDS = 30
 _COARSE_ROWS = 4096  # larger tables are approached on a part of their rows first
 _AGREE = 1e-6  # relative difference of objectives that counts as the same optimum
+_ROUGHLY = 1e-4  # the same of a start that was not refined to the end
 _LAP, _LEAST = 12, 6  # iterations after which starts behind give up, all but so many
 _LEADERS = 4  # optima refined to the end
 _NEAR, _ALIKE = 1.1, 1e-3  # how high above the lowest, and how near to another is no other
@@ -42,7 +43,7 @@ class PointSolution:
         Free coefficients at the optimum.
     objective : float
     starts, starts_agreeing : int
-        Starts polished, and how many of them reached the optimum.
+        Starts that were not given up, and how many of them reached the optimum.
     converged : bool
     """
 
@@ -106,12 +107,13 @@ def solve_point(
                 zip(problem.family.coefficient_names, problem.full(starts[:1])[0], strict=True)
             ),
         )
+    leaders = _leaders(solved)
     if auto_delta or prior_sd is not None:
         best = solved.free[[int(np.argmin(solved.objective))]]
         problem, best = _settle(problem, best, auto_delta, prior_sd)
-        again = np.concatenate([best, solved.free])
-        solved = solve_batch(problem, again, tolerance=1e-6, second_order=False)
-    refined = solve_batch(problem, _leaders(solved), tolerance=1e-22)
+        solved = solve_batch(problem, solved.free, tolerance=1e-6, second_order=False)
+        leaders = np.concatenate([best, _leaders(solved)])
+    refined = solve_batch(problem, leaders, tolerance=1e-22)
     final = refined.only(int(np.argmin(refined.objective)))
     if use_lmfit:
         best = _refine_with_lmfit(problem, final.free)
@@ -122,7 +124,7 @@ def solve_point(
         if best is not final.free:
             final = solve_batch(problem, best, tolerance=1e-22)
     objective = float(final.objective[0])
-    span = _AGREE * objective + 1e-20 * float(np.sum(problem.weights))
+    span = _ROUGHLY * objective + 1e-20 * float(np.sum(problem.weights))
     agreeing = max(1, int(np.sum(solved.objective <= objective + span)))
     return PointSolution(
         problem, final.free[0], objective, len(solved.free), agreeing, bool(final.converged[0])
@@ -140,7 +142,7 @@ def _race(problem: Problem, starts: Array) -> Solutions:
 
 
 def _leaders(solved: Solutions) -> Array:
-    """The lowest optima found, those of one basin once."""
+    """The lowest optima found, of those that are about as low one."""
     order = np.argsort(solved.objective, kind="stable")
     chosen = [int(order[0])]
     near = solved.objective[order] <= _NEAR * solved.objective[order[0]]

@@ -176,18 +176,33 @@ class Settings:
         given = self._given(family, prepared.factors)
         if starts is not None:
             given = _joined(given, starts(prepared.problem))
-        known = near is not None and bool(self.priors)
-        if known:
-            given = _rescaled(family, np.asarray(near), prepared.factors)
+        known = np.empty((0, len(family.coefficients)))
+        if near is not None and self.priors:
+            known = _rescaled(family, np.asarray(near), prepared.factors)
+            known = known[np.isfinite(known).all(axis=1)]
+        elif easier_form(family) is not None and not prepared.solved_as_other:
+            known = _rescaled(family, self._unbounded(runs, family), prepared.factors)
+        if len(known):
+            given = _joined(given, known)
         solution = solve_point(
             prepared.problem,
             auto_delta=self.auto_delta,
             prior_sd=self.prior_sd(family),
             given=given,
-            search=not known,
+            search=near is None or not len(known),
             use_lmfit=use_lmfit,
         )
         return Solved(family, solution, prepared.factors, prepared.notes, prepared.solved_as_other)
+
+    def _unbounded(self, runs: Runs, family: LawFamily) -> Array:
+        """Optimum in the form that is easier to solve, before bounds or starts forbid that form.
+
+        A start ``(1, p)``, raw units; none where more than these stand in the way.
+        """
+        if self.fixed or self.ties or self.priors:
+            return np.empty((0, len(family.coefficients)))
+        free = replace(self, bounds={}, start={}).solve(runs, family, use_lmfit=False)
+        return free.coef[None]
 
     def target_unit(self, runs: Runs) -> float:
         """What errors on the residual scale of these runs are relative to."""

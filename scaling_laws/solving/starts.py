@@ -96,7 +96,10 @@ def _distinct(points: Array, score: Array, limit: int) -> list[int]:
     to_better = np.array([np.inf, *(gaps[i, :i].min() for i in range(1, len(pool)))])
     best_first = np.arange(len(pool))
     chosen: list[int] = []
-    for order, most in (best_first, (limit + 1) // 2), (np.argsort(-to_better, kind="stable"), limit):
+    for order, most in (
+        (best_first, (limit + 1) // 2),
+        (np.argsort(-to_better, kind="stable"), limit),
+    ):
         for i in order.tolist():
             if len(chosen) < most and all(gaps[i, j] > _NEIGHBOURS for j in chosen):
                 chosen.append(i)
