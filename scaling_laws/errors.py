@@ -100,6 +100,8 @@ def _json_ready(value: Any) -> Any:
         return {k: _json_ready(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
         return [_json_ready(v) for v in value]
+    if hasattr(value, "tolist"):  # NumPy's, which is not imported here
+        return _json_ready(value.tolist())
     return None if isinstance(value, float) and not isfinite(value) else value
 
 

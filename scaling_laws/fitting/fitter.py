@@ -369,6 +369,7 @@ def raw_covariance(solved: Solved, noise: Disturbance, prior_sd: Array | None) -
         cov: Array = jacobian @ np.where(np.isnan(inner), 0.0, inner) @ jacobian.T
     cov[~np.isfinite(cov)] = np.nan
     undefined = (np.abs(jacobian[:, lost]) > 0).any(axis=1)
+    undefined[np.array(solved.point.problem.free)[lost]] = True  # though its slope be 0 there
     cov[undefined, :] = np.nan
     cov[:, undefined] = np.nan
     return cov

@@ -265,7 +265,8 @@ def _refits(
     parts = []
     for j, mean in enumerate(means):
         moved, (weights, shifts) = replace(problem, prior_mean=mean), change.of(j)
-        parts.append(solve_batch(moved, start[j : j + 1], weights, shifts=shifts))
+        begin = start[j : j + 1]
+        parts.append(solve_batch(moved, begin, weights, shifts=shifts, second_order=False))
     return joined(parts)
 
 
