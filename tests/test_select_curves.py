@@ -115,6 +115,32 @@ class TestCosts:
             power.append(abs(np.log(alone.law(samples=1e7) / truth)))
         assert max(ours) < 0.1 < 1.0 < min(power)
 
+    @pytest.mark.parametrize("target", ["seconds", "latency"])
+    def test_a_cost_that_does_not_grow_is_foretold_as_closely_as_one_that_does(self, target):
+        samples = np.geomspace(1e2, 1e5, 14)
+        for seed in (0, 1, 5, 10, 16):  # at the last three, noise passes for a steep growth
+            noisy = np.exp(0.02 * np.random.default_rng(seed).standard_normal(14))
+            for truth, ahead in ((np.full(14, 5.0), 5.0), (0.02 * samples**0.6, 0.02 * 1e6**0.6)):
+                table = {"samples": samples, target: truth * noisy}
+                chosen = sl.select(table, target=target, draws=50)
+                told = chosen.predict(samples=1e6).iloc[0]
+                low, high = told[f"{target}_low"], told[f"{target}_high"]
+                assert low < ahead < high < 2 * low
+                assert told[target] == pytest.approx(ahead, rel=0.1)
+                assert (chosen.weights.get("constant", 0.0) > 0.03) == (truth[0] == truth[-1])
+
+    def test_what_tells_nothing_a_decade_beyond_is_left_out_of_costs_alone(self):
+        samples = np.geomspace(1e2, 1e5, 14)
+        noisy = 5.0 * np.exp(0.02 * np.random.default_rng(5).standard_normal(14))
+        table = sl.select({"samples": samples, "seconds": noisy}, target="seconds", draws=0).table
+        lost = table[table.excluded != ""]
+        assert set(lost.law) == {"product_with_overhead"}
+        assert (lost.weight == 0).all()
+        assert lost.excluded.str.contains("do not tell the target 10 times beyond").all()
+        laws = ["power", "product_with_overhead"]
+        table = sl.select({"samples": samples, "loss": noisy}, laws, draws=0).table
+        assert (table.excluded == "").all()
+
     def test_without_overhead_the_constant_is_at_its_bound(self):
         table = timed(0).assign(seconds=lambda t: 1e-3 * t.samples)
         fit = sl.fit(table, "product_with_overhead", target="seconds", draws=0)

@@ -43,6 +43,7 @@ _LARGEST_FOCUS = 50.0  # leaves next to nothing but the largest scale
 _ROWS_A_COEFFICIENT = 4  # fewer, and forms of many coefficients that fit anything do not compete
 _COSTS_OF_ONE = (NO_LAW, "power", "product_with_overhead")  # of what grows with scale
 _COSTS_OF_MORE = ("product", "product_with_overhead", "translog")
+_DECADE = 10.0  # beyond the runs, where a cost is to be known to a factor e
 _REACH = 100.0  # times the largest run: as far as predictions are asked for
 
 
@@ -325,7 +326,9 @@ def select(
     ``last_value_wins`` says where no law does better. Residuals of a bounded target that should
     fall are logarithmic. Among the candidates that are not named, laws for any inputs compete
     where each of their coefficients has four runs. A cost, such as ``seconds`` or
-    ``peak_memory``, has candidates of its own, which grow.
+    ``peak_memory``, has candidates of its own, which grow; other data sets, whose targets were
+    losses, have no say in their weights, and those whose coefficients do not tell the cost of ten
+    times the runs are left out.
 
     Examples
     --------
@@ -497,7 +500,30 @@ def try_all(
     if not trials:
         reasons = "; ".join(f"{e['law']}: {e['excluded']}" for e in excluded)
         raise FitError(f"none of {len(families)} laws can be fitted. {reasons}")
+    if is_cost(runs.target):
+        trials, excluded = _established(trials, excluded, cuts)
     return _within_bounds(trials, excluded, cuts)
+
+
+def _established(
+    trials: list[Trial], excluded: list[dict[str, Any]], cuts: Cuts
+) -> tuple[list[Trial], list[dict[str, Any]]]:
+    """Leave out laws whose coefficients say nothing a decade beyond the runs, unless all do.
+
+    Noise at the end of a flat cost passes for the onset of a steep growth, and tells no power.
+    """
+    why = f"its coefficients do not tell the target {_DECADE:g} times beyond the runs"
+    kept, lost = [], []
+    for trial in trials:
+        known = ~trial.unknown_beyond(cuts, _DECADE)
+        if known.any():
+            kept.append(trial.only(known))
+        lost += [
+            {"law": trial.family.name, "typical": trial.leaning, "focus": f, "excluded": why}
+            for f, told in zip(trial.focuses, known, strict=True)
+            if not told
+        ]
+    return (kept, [*excluded, *lost]) if kept else (trials, excluded)
 
 
 def _within_bounds(

@@ -15,6 +15,7 @@ from scaling_laws.data.runs import Runs
 from scaling_laws.errors import DataError, FitError
 from scaling_laws.inference.backtest import automatic_cuts, log_distance
 from scaling_laws.laws.family import LawFamily
+from scaling_laws.quantities import is_cost
 from scaling_laws.solving.batch import solve_batch
 from scaling_laws.solving.objective import Array, Problem, robust_scale, target_unit
 from scaling_laws.solving.setup import Prepared, Settings
@@ -45,12 +46,15 @@ class Cuts:
         Largest value fitted.
     kind : str
         Name of the direction in calibration tables; default ``along``.
+    scored : bool
+        Whether their scores, learned on losses, tell anything of the target. Of costs they do not.
     """
 
     along: str
     axis: Array
     values: Array
     kind: str = ""
+    scored: bool = True
 
     @property
     def known_as(self) -> str:
@@ -76,7 +80,8 @@ def make_cuts(runs: Runs, along: str) -> Cuts:
     axis = runs.compute() if along == "flops" else runs.column(along)
     if not np.isfinite(axis).all():
         raise DataError(f"the scale of the runs along '{along}' is beyond floating point.")
-    return Cuts(along, axis, automatic_cuts(axis), direction_kind(runs.inputs, along))
+    kind = direction_kind(runs.inputs, along)
+    return Cuts(along, axis, automatic_cuts(axis), kind, not is_cost(runs.target))
 
 
 def direction_kind(inputs: Sequence[str], along: str) -> str:
@@ -179,16 +184,39 @@ class Trial:
         """
         if self.problem.residual != "logit":
             return False
-        largest = int(np.argmax(cuts.axis))
-        runs = [v[largest] / s for v, s in zip(self.problem.x, self.prepared.factors, strict=True)]
-        along = [cuts.along in (n, "flops") for n in self.family.inputs]
-        steps = np.geomspace(1.0, reach, _LOOKS) ** (1.0 / max(sum(along), 1))
-        at = [v * steps if grows else v for v, grows in zip(runs, along, strict=True)]
+        at = self._beyond(cuts, np.geomspace(1.0, reach, _LOOKS))
         coef = self.prepared.raw(self.free)
         with np.errstate(all="ignore"):
             value = self.family.evaluate(at, [c[:, None] for c in coef.T])
         low, high = self.problem.bounds
         return bool(np.any((value < low) | (value > high)))
+
+    def unknown_beyond(self, cuts: Cuts, reach: float) -> NDArray[np.bool_]:
+        """Which focuses' coefficients ``(f,)`` say nothing of ``reach`` times the largest run:
+        their variance there is at least one unit, a factor e of a target on a log scale.
+        """
+        most = target_unit(self.problem.residual, self.problem.y) ** 2
+        there = self.variance_at(self._beyond(cuts, np.array([reach])))[:, 0]
+        return np.asarray(there >= most)
+
+    def only(self, focuses: NDArray[np.bool_]) -> Trial:
+        """Return the trial of some of its focuses."""
+        of_cuts = ("cut_free", "cut_delta", "cut_weights", "errors")
+        kept = {n: getattr(self, n)[focuses] for n in ("free", "delta", "weights", "residuals")}
+        below = {n: getattr(self, n)[:, focuses] for n in of_cuts}
+        left = tuple(np.array(self.focuses)[focuses].tolist())
+        return replace(self, focuses=left, **kept, **below)
+
+    def _beyond(self, cuts: Cuts, steps: Array) -> list[Array]:
+        """Raw inputs at ``steps`` times the largest run along the cuts; inputs that are not cut
+        along stay, those of a scale grow in proportion.
+        """
+        largest = int(np.argmax(cuts.axis))
+        runs = [v[largest] / s for v, s in zip(self.problem.x, self.prepared.factors, strict=True)]
+        along = [cuts.along in (n, "flops") for n in self.family.inputs]
+        steps = steps ** (1.0 / max(sum(along), 1))
+        grown = zip(runs, along, strict=True)
+        return [v * steps if grows else np.full(len(steps), v) for v, grows in grown]
 
     def variance_at(self, x: Sequence[Array]) -> Array:
         """Coefficient variance of the prediction at raw inputs ``(f, m)``."""

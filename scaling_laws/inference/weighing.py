@@ -92,7 +92,7 @@ def weigh(
         own, counts = (
             np.array(column) for column in zip(*(pooled[n] for n in labels), strict=True)
         )
-    worth = calibration.prior_worth(cuts.known_as)
+    worth = calibration.prior_worth(cuts.known_as) if cuts.scored else 0.0
     share = worth / np.maximum(worth + counts, 1e-300)
     scores = share * prior + (1.0 - share) * own
     weights = np.exp(-calibration.power * (scores - scores.min()))
