@@ -183,6 +183,15 @@ def test_compute_and_whose_number_it_is(config, metrics, source, flops, log):
         assert codes(frame) == []
 
 
+def test_a_number_without_a_float_leaves_other_columns_numbers(log):
+    cells = [{"params": 10**400, "tokens": 20, "seed": None}, {"params": 3, "tokens": 30}]
+    for frame in (sl.sweep(lambda **_: 1.5, cells, log=log), sl.read_log(log)):
+        assert frame.params.tolist() == [10**400, 3]
+        assert frame.tokens.dtype == np.int64
+        assert frame.loss.tolist() == [1.5, 1.5]
+        assert frame.status.tolist() == ["ok", "ok"]
+
+
 def test_counts_that_disagree_are_told_now_and_from_the_log(log):
     def train(params, tokens):
         return {"loss": 1.0, "flops": 3 * params * tokens if params > 1 else 6 * tokens}
