@@ -56,7 +56,14 @@ largest = min(1000 if SHORT else 8000, int(0.8 * len(lines)) // 8)
 goal = 8 * largest
 sizes = [largest // 2**halvings for halvings in range(4 if SHORT else 6)]
 curve = sl.learning_curve(
-    LinearSVC(), X, y, sizes, cv=3 if SHORT else 5, metrics="accuracy", log=LOG, seed=SEED
+    LinearSVC(dual="auto"),
+    X,
+    y,
+    sizes,
+    cv=3 if SHORT else 5,
+    metrics="accuracy",
+    log=LOG,
+    seed=SEED,
 )
 print(curve.groupby("samples").accuracy.agg(["mean", "std"]).round(4))
 
@@ -90,7 +97,7 @@ print(plan)
 def train(samples, seed):
     """Held-out accuracy of the classifier, trained on so many lines."""
     measured = sl.learning_curve(
-        LinearSVC(), X, y, [round(samples)], cv=0.2, metrics="accuracy", seed=seed
+        LinearSVC(dual="auto"), X, y, [round(samples)], cv=0.2, metrics="accuracy", seed=seed
     )
     return {"accuracy": float(measured.accuracy[0])}
 
