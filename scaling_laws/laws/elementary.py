@@ -27,8 +27,9 @@ def regrown(coef: Mapping[str, Any], *terms: tuple[str, Any, float]) -> dict[str
 
     Examples
     --------
-    >>> regrown({"A": 3.0, "alpha": 0.5}, ("A", 0.5, 4.0), ("A", 1.0, 2.0))["A"].round(12)
-    np.float64(12.0)
+    >>> new = regrown({"A": 3.0, "alpha": 0.5}, ("A", 0.5, 4.0), ("A", 1.0, 2.0))
+    >>> round(float(new["A"]), 12)
+    12.0
     """
     out = dict(coef)
     for name, rate, factor in terms:
@@ -44,8 +45,8 @@ def additive_rescale(coef: Mapping[str, Any], factors: Sequence[float]) -> dict[
     Examples
     --------
     >>> new = additive_rescale({"A": 3.0, "alpha": 0.5, "B": 1.0, "beta": 1.0}, (4.0, 10.0))
-    >>> round(new["A"], 12), round(new["B"], 12)
-    (np.float64(6.0), np.float64(10.0))
+    >>> round(float(new["A"]), 12), round(float(new["B"]), 12)
+    (6.0, 10.0)
     """
     return regrown(coef, ("A", coef["alpha"], factors[0]), ("B", coef["beta"], factors[1]))
 
