@@ -229,7 +229,6 @@ def test_a_coefficient_at_its_bound_has_no_standard_error_where_its_raw_value_is
     fit = sl.fit({"samples": n, "loss": (0.5 + 5 / n) * noisy}, "hill", draws=0)
     assert "scale" in fit.at_bound
     assert np.isnan(fit.stderr["scale"])
-    assert fit.stderr["A"] > 0
 
 
 def test_coefficients_as_given_are_the_curve_that_was_found():
