@@ -95,7 +95,9 @@ class Note:
 
 
 def _json_ready(value: Any) -> Any:
-    """Copy of nested details, numbers that are not finite as None."""
+    """Copy of nested details: arrays and their numbers as Python's, None where not finite."""
+    if hasattr(value, "tolist"):  # NumPy's, told without importing it
+        value = value.tolist()
     if isinstance(value, Mapping):
         return {k: _json_ready(v) for k, v in value.items()}
     if isinstance(value, list | tuple):

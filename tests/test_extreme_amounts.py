@@ -237,12 +237,16 @@ def test_every_note_and_option_can_be_saved(tmp_path):
     chosen = sl.select(table, ["chinchilla"], focuses=range(2), draws=0)
     chosen.save(tmp_path / "selection.json")
     assert sl.load(tmp_path / "selection.json").selector.focuses == (0, 1)
-    note = sl.Note("odd", "info", "odd", {"condition": np.inf, "pairs": [(1.0, np.nan)]})
+    details = {"condition": np.inf, "pairs": [(1.0, np.nan)], "numpy": [np.float32("nan")]}
+    details |= {"rows": np.array([1, 2]), "one": np.int64(3), "yes": np.bool_(True)}
+    note = sl.Note("odd", "info", "odd", details)
     replace(made, notes=(*made.notes, note)).save(tmp_path / "fit.json")
     again = sl.load(tmp_path / "fit.json")
     assert again.coef == made.coef
     assert again.fitter.fixed == {"beta": 1 / 3}
-    assert again.notes[-1].details == {"condition": None, "pairs": [[1.0, None]]}
+    plain = {"condition": None, "pairs": [[1.0, None]], "numpy": [None]}
+    assert json.loads(json.dumps(note.to_dict()))["details"] == again.notes[-1].details
+    assert again.notes[-1].details == plain | {"rows": [1, 2], "one": 3, "yes": True}
 
 
 @pytest.mark.parametrize("place", [("ranges",), ("predictive", "law_error", "largest")])

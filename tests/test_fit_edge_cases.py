@@ -216,11 +216,19 @@ def test_a_constant_is_met_by_laws_whose_scales_it_sends_beyond_all_floats(level
     fit = sl.fit(table, "kaplan", draws=5, law_error=False)
     ahead = fit.predict(params=[1e6, 1e9], tokens=[1e8, 1e12])
     assert np.isfinite(ahead).all(axis=None)
-    if noise == 0:  # else the noise's own slopes are rounded
+    if noise == 0:  # else the noise's own slopes are rounded, and the note says so
         assert ahead.loss.to_numpy() == pytest.approx(level, rel=0.2)
         assert fit.predictive.mean(fit.runs.x) == pytest.approx(level, rel=0.05)
     assert "coefficients_rounded" in codes(fit)
     assert not fit.trusted
+
+
+def test_a_coefficient_at_its_bound_has_no_standard_error_where_its_raw_value_is_clipped():
+    n = np.geomspace(1e2, 1e5, 20)
+    noisy = np.exp(0.01 * np.random.default_rng(1).standard_normal(20))
+    fit = sl.fit({"samples": n, "loss": (0.5 + 5 / n) * noisy}, "hill", draws=0)
+    assert "scale" in fit.at_bound
+    assert np.isnan(fit.stderr["scale"])
 
 
 def test_coefficients_as_given_are_the_curve_that_was_found():

@@ -169,13 +169,7 @@ def test_a_single_call_has_no_spread():
         ({"params": "10M", "tokens": 20}, {"loss": 1.0}, "", None),
         ({"params": True, "tokens": 20}, {"loss": 1.0}, "", None),
         ({"params": -5, "tokens": -20}, {"loss": 1.0}, "", None),
-        pytest.param(
-            {"params": 10**400, "tokens": 20},
-            {"loss": 1.0},
-            "",
-            None,
-            marks=pytest.mark.skipif(pd.__version__ < "3", reason="no table of pandas 2 holds it"),
-        ),
+        ({"params": 10**400, "tokens": 20}, {"loss": 1.0}, "", None),
     ],
 )
 def test_compute_and_whose_number_it_is(config, metrics, source, flops, log):
@@ -187,6 +181,15 @@ def test_compute_and_whose_number_it_is(config, metrics, source, flops, log):
         assert ("flops" in frame) == (flops is not None)
         assert flops is None or frame.flops[0] == flops
         assert codes(frame) == []
+
+
+def test_a_number_without_a_float_leaves_other_columns_numbers(log):
+    cells = [{"params": 10**400, "tokens": 20, "seed": None}, {"params": 3, "tokens": 30}]
+    for frame in (sl.sweep(lambda **_: 1.5, cells, log=log), sl.read_log(log)):
+        assert frame.params.tolist() == [10**400, 3]
+        assert frame.tokens.dtype == np.int64
+        assert frame.loss.tolist() == [1.5, 1.5]
+        assert frame.status.tolist() == ["ok", "ok"]
 
 
 def test_counts_that_disagree_are_told_now_and_from_the_log(log):

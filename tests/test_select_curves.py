@@ -250,7 +250,7 @@ class TestBoundedTargets:
 
     def test_where_every_curve_passes_the_bound_they_are_kept(self):
         found = sl.select(self.scores(), ["power"], target="accuracy", inputs=("samples",), draws=0)
-        assert found.weights == {"power": pytest.approx(1.0)}
+        assert found.weights == {"power": pytest.approx(1.0)}  # several focuses, added up
 
     def test_a_slow_power_law_that_stays_inside_competes(self):
         table = self.scores()

@@ -36,7 +36,7 @@ def frame_of(table: Any) -> pd.DataFrame:
     else:
         try:
             frame = pd.DataFrame(table)
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, OverflowError) as error:
             raise DataError(
                 f"runs must be a DataFrame, a mapping of columns or a list of mappings, got "
                 f"{type(table).__name__}: {error}."

@@ -352,7 +352,7 @@ def fit(
 
 def raw_covariance(solved: Solved, noise: Disturbance, prior_sd: Array | None) -> Array:
     """Covariance of all coefficients in raw units (NaN rows for those at a bound)."""
-    free = solved.point.free
+    free, problem = solved.point.free, solved.point.problem
     inner = coefficient_covariance(solved.point, noise, prior_sd)
     if not len(free):
         return np.zeros((len(solved.coef),) * 2)
@@ -369,7 +369,7 @@ def raw_covariance(solved: Solved, noise: Disturbance, prior_sd: Array | None) -
         cov: Array = jacobian @ np.where(np.isnan(inner), 0.0, inner) @ jacobian.T
     cov[~np.isfinite(cov)] = np.nan
     undefined = (np.abs(jacobian[:, lost]) > 0).any(axis=1)
-    undefined[np.array(solved.point.problem.free)[lost]] = True  # though its slope be 0 there
+    undefined[np.array(problem.free)[at_bound(problem, free)]] = True  # even where slopes are 0
     cov[undefined, :] = np.nan
     cov[:, undefined] = np.nan
     return cov

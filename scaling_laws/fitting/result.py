@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence, Set
 from dataclasses import asdict, dataclass
 from decimal import Decimal
 from fractions import Fraction
@@ -518,7 +518,7 @@ def plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {str(k): plain(v) for k, v in value.items()}
     if isinstance(value, Collection) and not isinstance(value, str):
-        return [plain(v) for v in value]
+        return [plain(v) for v in (sorted(value, key=repr) if isinstance(value, Set) else value)]
     if isinstance(value, np.generic):
         value = value.item()
     if isinstance(value, Decimal | Fraction):

@@ -265,8 +265,7 @@ def _refits(
     parts = []
     for j, mean in enumerate(means):
         moved, (weights, shifts) = replace(problem, prior_mean=mean), change.of(j)
-        begin = start[j : j + 1]
-        parts.append(solve_batch(moved, begin, weights, shifts=shifts, second_order=False))
+        parts.append(solve_batch(moved, start[j : j + 1], weights, shifts=shifts))
     return joined(parts)
 
 

@@ -201,11 +201,9 @@ class Trial:
 
     def only(self, focuses: NDArray[np.bool_]) -> Trial:
         """Return the trial of some of its focuses."""
-        of_all, of_cuts = ("free", "delta", "weights", "residuals"), ("free", "delta", "weights")
-        kept = {n: getattr(self, n)[focuses] for n in of_all}
-        below = {
-            n: getattr(self, n)[:, focuses] for n in ("errors", *(f"cut_{n}" for n in of_cuts))
-        }
+        of_cuts = ("cut_free", "cut_delta", "cut_weights", "errors")
+        kept = {n: getattr(self, n)[focuses] for n in ("free", "delta", "weights", "residuals")}
+        below = {n: getattr(self, n)[:, focuses] for n in of_cuts}
         left = tuple(np.array(self.focuses)[focuses].tolist())
         return replace(self, focuses=left, **kept, **below)
 

@@ -27,8 +27,8 @@ def regrown(coef: Mapping[str, Any], *terms: tuple[str, Any, float]) -> dict[str
 
     Examples
     --------
-    >>> grown_twice = regrown({"A": 3.0, "alpha": 0.5}, ("A", 0.5, 4.0), ("A", 1.0, 2.0))
-    >>> float(grown_twice["A"].round(12))
+    >>> new = regrown({"A": 3.0, "alpha": 0.5}, ("A", 0.5, 4.0), ("A", 1.0, 2.0))
+    >>> round(float(new["A"]), 12)
     12.0
     """
     out = dict(coef)

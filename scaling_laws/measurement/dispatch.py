@@ -166,7 +166,13 @@ class Dispatcher:
         from joblib import Parallel
 
         return self._in_backend(
-            lambda count: Parallel(n_jobs=count, batch_size=1, pre_dispatch="n_jobs", **options)
+            lambda count: Parallel(
+                # Told None, joblib 1.3 asks the backend, not the context, for the number.
+                **({} if count is None else {"n_jobs": count}),
+                batch_size=1,
+                pre_dispatch="n_jobs",
+                **options,
+            )
         )
 
     def _in_backend(self, ask: Callable[[int | None], Any]) -> Any:

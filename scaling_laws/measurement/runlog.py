@@ -396,16 +396,34 @@ def to_table(records: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
     >>> list(to_table([]).columns)[:2]
     ['status', 'failure']
     """
-    import pandas as pd
-
     records = [{**_NEWER_FIELDS, **record} for record in records]
     metrics = _names(records, "metrics")
     if any(record["flops"] for record in records):
         metrics.append("flops")
     names = [*_names(records, "config"), *metrics, *RESERVED]
-    frame = pd.DataFrame(map(_row, records), columns=list(dict.fromkeys(names)))
+    frame = _frame([_row(record) for record in records], names)
     frame.attrs["notes"] = flops_notes(record["flops"] for record in records)
     return frame
+
+
+def _frame(rows: Sequence[Mapping[str, Any]], names: Iterable[str]) -> pd.DataFrame:
+    """Rows as a table; whole numbers without a float, which pandas 2 refuses, are objects."""
+    import pandas as pd
+
+    columns = list(dict.fromkeys(names))
+    try:
+        return pd.DataFrame(rows, columns=columns)
+    except OverflowError:
+        return pd.concat([_single_column(rows, name) for name in columns], axis=1)
+
+
+def _single_column(rows: Sequence[Mapping[str, Any]], name: str) -> pd.DataFrame:
+    import pandas as pd
+
+    try:
+        return pd.DataFrame(rows, columns=[name])
+    except OverflowError:
+        return pd.DataFrame(rows, columns=[name], dtype=object)
 
 
 def _row(record: Mapping[str, Any]) -> dict[str, Any]:
@@ -423,8 +441,6 @@ def _row(record: Mapping[str, Any]) -> dict[str, Any]:
 
 def _checkpoint_table(lines: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     """One row per checkpoint, with what became of its run."""
-    import pandas as pd
-
     status = {line["run"]: line["status"] for line in lines if "status" in line and "run" in line}
     points = [line for line in lines if "checkpoint" in line]
     rows = [
@@ -438,7 +454,7 @@ def _checkpoint_table(lines: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
         for point in points
     ]
     names = [*_names(points, "config"), *_names(points, "checkpoint"), *CHECKPOINT_COLUMNS]
-    return pd.DataFrame(rows, columns=list(dict.fromkeys(names)))
+    return _frame(rows, names)
 
 
 def _names(records: Sequence[Mapping[str, Any]], part: str) -> list[str]:

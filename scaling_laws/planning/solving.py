@@ -275,8 +275,9 @@ class Task:
             self._signed(values, low + s * np.maximum(high - low, 0.0), coef)
             for s in np.linspace(0, 1, _INNER)
         ]
-        with np.errstate(invalid="ignore"):  # between values that are infinite
-            rises = np.diff(along, axis=0) > _EVEN * np.abs(along[0])
+        size = np.where(np.isfinite(along[0]), np.abs(along[0]), 0.0)
+        with np.errstate(invalid="ignore"):  # from one infinity to the same is no rise
+            rises = np.diff(along, axis=0) > _EVEN * size
         allowed = miss == 0
         return not (rises & (allowed if allowed.any() else True)).any()
 

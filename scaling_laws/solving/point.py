@@ -28,6 +28,7 @@ _LAP, _LEAST = 12, 6  # iterations after which starts behind give up, all but so
 _LEADERS = 8  # optima refined to the end
 _NEAR, _ALIKE = 1.1, 1e-3  # how high above the lowest, and how near to another is no other
 _MOST_OF_GIVEN = 2000  # evaluations of lmfit from a start that the user gave
+_MOST_TO_THE_END = 400  # iterations of the last refinement, along the flattest of valleys
 _EXACT = 1e-10  # residuals below this are rounding, not noise
 
 
@@ -122,7 +123,7 @@ def solve_point(
             if problem.objective(other)[0] < (1.0 - _AGREE) * problem.objective(best)[0]:
                 best = other
         if best is not final.free:
-            final = solve_batch(problem, best, tolerance=1e-22)
+            final = solve_batch(problem, best, tolerance=1e-22, iterations=_MOST_TO_THE_END)
     objective = float(final.objective[0])
     span = _ROUGHLY * objective + 1e-20 * float(np.sum(problem.weights))
     agreeing = max(1, int(np.sum(solved.objective <= objective + span)))
