@@ -76,7 +76,8 @@ def bias_notes(bias: Array, cut: Slices, law: Law, corrected: bool) -> list[Note
     bias : ndarray
         Of ln N, at the budgets used.
     """
-    size = np.expm1(bias[np.isfinite(bias)])
+    with np.errstate(over="ignore"):  # infinite where a law puts the optimum beyond all floats
+        size = np.expm1(bias[np.isfinite(bias)])
     if not len(size):
         return []
     worst, mean = float(size[np.argmax(np.abs(size))]), float(size.mean())
