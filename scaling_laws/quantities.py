@@ -66,6 +66,7 @@ def _score(name: str, meaning: str) -> Quantity:
     return Quantity(name, meaning, "fraction", "fraction", "higher", (0.0, 1.0))
 
 
+MOST, LEAST = 1e100, 1e-100  # sizes lie between: products and powers of them have a float
 _INPUTS = (
     Quantity("params", "model parameters", "count", symbol="N"),
     Quantity("tokens", "training tokens processed", "count", symbol="D"),

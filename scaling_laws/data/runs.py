@@ -19,6 +19,8 @@ from scaling_laws.errors import DataError, Note, suggest
 from scaling_laws.laws.family import LawFamily, input_domain
 from scaling_laws.quantities import (
     INPUT_NAMES,
+    LEAST,
+    MOST,
     TARGET_NAMES,
     check_values,
     quantity,
@@ -35,7 +37,6 @@ _CHECKPOINT_COLUMNS = ("checkpoint", "step", "global_step")
 _PROGRESS = frozenset({"tokens", "flops", "samples", "steps", "epochs"})  # grow within a run
 _COLLINEAR = 0.9999  # correlation of two inputs (in logs where positive)
 _HUGE = 1e150  # weights beyond are scaled: their squares have no float
-_MOST, _LEAST = 1e100, 1e-100  # what is measured lies between: products and powers have a float
 
 
 @dataclass(frozen=True, eq=False)
@@ -555,11 +556,11 @@ def _check_domains(
             domain = input_domain(family, name)
         check_values(name, values, domain, rows=rows)
         size = np.abs(values)
-        wrong = np.flatnonzero((size > _MOST) | ((size > 0) & (size < _LEAST)))
+        wrong = np.flatnonzero((size > MOST) | ((size > 0) & (size < LEAST)))
         if len(wrong):
             raise DataError(
                 f"'{name}' is {values[wrong[0]]:g} in row {rows[wrong[0]]}: what is measured lies "
-                f"between {_LEAST:g} and {_MOST:g} in size, or is 0. Drop the row or correct the "
+                f"between {LEAST:g} and {MOST:g} in size, or is 0. Drop the row or correct the "
                 "value."
             )
 
@@ -575,7 +576,7 @@ def _flops(
     column = columns.get("flops", "flops")
     if column in frame.columns and frame[column].dtype.kind in "iuf":
         values = frame[column].to_numpy(dtype=float)[keep]
-        if ((values >= _LEAST) & (values <= _MOST)).all():
+        if ((values >= LEAST) & (values <= MOST)).all():
             return values
     if "params" in data and "tokens" in data:
         return np.asarray(training_flops(data["params"], data["tokens"]))

@@ -9,11 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scaling_laws.errors import PlanError
-from scaling_laws.quantities import quantity
+from scaling_laws.quantities import LEAST, MOST, quantity
 
 Array = NDArray[np.float64]
 
-MOST, LEAST = 1e100, 1e-100
 """Sizes that no amount is beyond: products and ratios of three have a float."""
 
 

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from scaling_laws.errors import Note, PlanError
-from scaling_laws.planning.amounts import LEAST, MOST, is_number, within
+from scaling_laws.planning.amounts import is_number, within
 from scaling_laws.planning.optimum import Array, Mask
-from scaling_laws.quantities import quantity, real_number
+from scaling_laws.quantities import LEAST, MOST, quantity, real_number
 
 _RATE = 1e3
 _SLACK = 1e-9

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from scaling_laws.errors import PlanError, ScalingLawError, suggest
-from scaling_laws.planning.amounts import LEAST, MOST, Array, each
+from scaling_laws.planning.amounts import Array, each
 from scaling_laws.planning.costs.cost import AnyCost
 from scaling_laws.planning.costs.hardware import Hardware
-from scaling_laws.quantities import real_number
+from scaling_laws.quantities import LEAST, MOST, real_number
 
 Values = Mapping[str, Array]
 

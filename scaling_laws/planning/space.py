@@ -10,9 +10,9 @@ import numpy as np
 
 from scaling_laws.errors import PlanError, suggest
 from scaling_laws.laws.family import input_domain
-from scaling_laws.planning.amounts import LEAST, MOST, Array
+from scaling_laws.planning.amounts import Array
 from scaling_laws.planning.source import Source
-from scaling_laws.quantities import INPUT_NAMES, real_number
+from scaling_laws.quantities import INPUT_NAMES, LEAST, MOST, real_number
 
 SCALES = ("params", "tokens", "samples", "steps", "flops")
 """Inputs a plan may grow beyond the data; others stay in their measured range."""

@@ -108,12 +108,13 @@ def solve_point(
                 zip(problem.family.coefficient_names, problem.full(starts[:1])[0], strict=True)
             ),
         )
-    leaders = _leaders(solved)
     if auto_delta or prior_sd is not None:
         best = solved.free[[int(np.argmin(solved.objective))]]
         problem, best = _settle(problem, best, auto_delta, prior_sd)
         solved = solve_batch(problem, solved.free, tolerance=1e-6, second_order=False)
         leaders = np.concatenate([best, _leaders(solved)])
+    else:
+        leaders = _leaders(solved)
     refined = solve_batch(problem, leaders, tolerance=1e-22)
     final = refined.only(int(np.argmin(refined.objective)))
     if use_lmfit:

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any, Protocol, overload, runtime_checkable
 import numpy as np
 
 from scaling_laws.errors import PlanError, suggest
-from scaling_laws.planning.amounts import LEAST, MOST, Array, one, plain, positive
-from scaling_laws.quantities import quantity, real_number
+from scaling_laws.planning.amounts import Array, one, plain, positive
+from scaling_laws.quantities import LEAST, MOST, quantity, real_number
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike

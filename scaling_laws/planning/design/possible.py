@@ -14,9 +14,9 @@ from scaling_laws.fitting.chain import steps_hint
 from scaling_laws.fitting.result import Fit
 from scaling_laws.fitting.selection import Selection
 from scaling_laws.laws.family import Law, check_inputs
-from scaling_laws.planning.amounts import LEAST, MOST, within
+from scaling_laws.planning.amounts import within
 from scaling_laws.planning.costs.cost import Cost, get_cost
-from scaling_laws.quantities import real_number
+from scaling_laws.quantities import LEAST, MOST, real_number
 from scaling_laws.solving.objective import Array
 
 if TYPE_CHECKING:

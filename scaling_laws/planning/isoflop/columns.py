@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from scaling_laws.errors import DataError, PlanError, suggest
 from scaling_laws.laws.family import Array
-from scaling_laws.planning.amounts import LEAST, MOST, within
-from scaling_laws.quantities import check_values, training_flops
+from scaling_laws.planning.amounts import within
+from scaling_laws.quantities import LEAST, MOST, check_values, training_flops
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -10,10 +10,9 @@ from numpy.typing import NDArray
 
 from scaling_laws.errors import PlanError
 from scaling_laws.laws.family import Array
-from scaling_laws.planning.amounts import MOST
 from scaling_laws.planning.isoflop.columns import run_columns
 from scaling_laws.planning.isoflop.parabola import group_budgets
-from scaling_laws.quantities import real_number
+from scaling_laws.quantities import MOST, real_number
 
 Residual = Literal["log", "linear"]
 
