@@ -94,7 +94,7 @@ def test_steps_that_bend_follow_a_curved_valley(monkeypatch):
 
     def reached(straight: int) -> np.ndarray:
         monkeypatch.setattr("scaling_laws.solving.batch._STRAIGHT_ITERATIONS", straight)
-        few = {"tolerance": 1e-12, "iterations": 25, "second_order": False}
+        few = {"tolerance": 1e-12, "iterations": 25, "newton_after": None}
         return np.sort(solve_batch(problem, starts, **few).objective)
 
     bent, straight = reached(0), reached(10**6)

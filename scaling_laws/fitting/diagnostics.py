@@ -135,7 +135,8 @@ def diagnose(fit: Fit | GroupedFit, at: Mapping[str, ArrayLike] | None = None) -
     study = _grouped_study(fit) if isinstance(fit, GroupedFit) else _study(fit)
     values, place = _watched(study, at)
     influence = _influence(study, place)
-    found = standardised(study.solved.point.problem, study.solved.point.free)
+    point = study.solved.point
+    found = standardised(point.problem, *point.linearised)
     notes = (*fit.notes, *_influence_notes(influence))
     shares = _r_squared(study, found)
     return Diagnosis(values, influence, _residual_table(study, found), shares, notes)
@@ -249,10 +250,10 @@ def _influence(study: _Study, place: list[Array]) -> pd.DataFrame:
 def _without_each(solved: Solved, inverse: NDArray[np.intp], count: int) -> Array:
     """Free coefficients without each cluster ``(clusters, q)``: refitted, or one step of many."""
     problem, centre = solved.point.problem, solved.point.free
-    residuals, jac = problem.residuals_with_jacobian(centre[None])
+    residuals, jac = solved.point.linearised
     delta, w = problem.delta, problem.weights
-    score = jac[0] * (w * np.clip(residuals[0], -delta, delta))
-    flat = (jac[0] * (w * (np.abs(residuals[0]) <= delta))) @ jac[0].T
+    score = jac * (w * np.clip(residuals, -delta, delta))
+    flat = (jac * (w * (np.abs(residuals) <= delta))) @ jac.T
     unit = 1.0 / np.sqrt(np.maximum(np.diag(flat), 1e-300))
     step = np.linalg.pinv(flat * np.outer(unit, unit), rcond=1e-14, hermitian=True)
     summed = np.stack([np.bincount(inverse, s, count) for s in score], axis=1)

@@ -48,8 +48,8 @@ class Standardised:
     limit: float
 
 
-def standardised(problem: Problem, free: Array) -> Standardised:
-    """Return the residuals at a solution ``(q,)`` in units of their spread.
+def standardised(problem: Problem, residuals: Array, jacobian: Array) -> Standardised:
+    """Return residuals ``(n,)`` with this derivative ``(q, n)`` in units of their spread.
 
     References
     ----------
@@ -57,9 +57,8 @@ def standardised(problem: Problem, free: Array) -> Standardised:
     """
     from scipy.special import stdtrit
 
-    residuals, jac = problem.residuals_with_jacobian(free[None])
-    r, n, q = residuals[0], len(residuals[0]), len(free)
-    columns = (jac[0] * np.sqrt(problem.weights)).T
+    r, n, q = residuals, len(residuals), len(jacobian)
+    columns = (jacobian * np.sqrt(problem.weights)).T
     lengths = np.linalg.norm(columns, axis=0)
     if q:
         basis = np.linalg.qr(columns[:, lengths > 0] / lengths[lengths > 0])[0]
@@ -73,9 +72,11 @@ def standardised(problem: Problem, free: Array) -> Standardised:
     return Standardised(r, leverage, value, float(-stdtrit(freedom, 0.5 * _OUTLYING / n)))
 
 
-def outlying_notes(problem: Problem, free: Array, index: Sequence[Hashable]) -> tuple[Note, ...]:
+def outlying_notes(
+    problem: Problem, residuals: Array, jacobian: Array, index: Sequence[Hashable]
+) -> tuple[Note, ...]:
     """Runs further from the curve than chance explains; a warning where they ruin the noise."""
-    found = standardised(problem, free)
+    found = standardised(problem, residuals, jacobian)
     size = np.abs(found.value)
     outlying = size > found.limit
     if not outlying.any():

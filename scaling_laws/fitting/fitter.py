@@ -169,7 +169,7 @@ class Fitter(Settings):
         """
         solved = self.solve(runs, family)
         point, problem = solved.point, solved.point.problem
-        residuals = problem.residuals(point.free[None])[0]
+        residuals, _ = point.linearised
         clusters, doubts = usable_clusters(runs, len(point.free))
         prior_sd = self.prior_sd(family)
         draws = draw_coefficients(
@@ -205,7 +205,7 @@ class Fitter(Settings):
             digest=runs.digest(),
             starts=point.starts,
             starts_agreeing=point.starts_agreeing,
-            notes=notes + outlying_notes(problem, point.free, runs.index),
+            notes=notes + outlying_notes(problem, *point.linearised, runs.index),
             read_report=runs.read_report,
         )
         found = rounding_notes(made, runs, problem) + identification_notes(made)
@@ -356,19 +356,15 @@ def raw_covariance(solved: Solved, noise: Disturbance, prior_sd: Array | None) -
     inner = coefficient_covariance(solved.point, noise, prior_sd)
     if not len(free):
         return np.zeros((len(solved.coef),) * 2)
-    columns = []
-    for j, step in enumerate(1e-6 * np.maximum(np.abs(free), 1e-6)):
-        shifted = np.repeat(free[None], 2, axis=0)
-        shifted[:, j] += [step, -step]
-        above, below = solved.raw(shifted)
-        with np.errstate(over="ignore", invalid="ignore"):  # between coefficients without a float
-            columns.append((above - below) / (2 * step))
-    jacobian = np.stack(columns, axis=1)
+    step = 1e-6 * np.maximum(np.abs(free), 1e-6)
+    above, below = (solved.raw(free + np.diag(move)) for move in (step, -step))
+    with np.errstate(over="ignore", invalid="ignore"):  # between coefficients without a float
+        jacobian = (above - below).T / (2 * step)
     lost = np.isnan(np.diag(inner))
     with np.errstate(over="ignore", invalid="ignore"):  # coefficients whose variance has no float
         cov: Array = jacobian @ np.where(np.isnan(inner), 0.0, inner) @ jacobian.T
     cov[~np.isfinite(cov)] = np.nan
-    undefined = (np.abs(jacobian[:, lost]) > 0).any(axis=1)
+    undefined = np.asarray((np.abs(jacobian[:, lost]) > 0).any(axis=1))
     undefined[np.array(problem.free)[at_bound(problem, free)]] = True  # even where slopes are 0
     cov[undefined, :] = np.nan
     cov[:, undefined] = np.nan

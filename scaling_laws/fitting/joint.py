@@ -122,7 +122,7 @@ def fit_together(
     )
     found = _Found(
         joint,
-        residuals=problem.residuals(point.free[None])[0],
+        residuals=point.linearised[0],
         coef=joint.solved.coef,
         draws=joint.solved.raw(draws.free),
         covariance=raw_covariance(joint.solved, draws.disturbance, joint.prior_sd),
@@ -221,7 +221,7 @@ def _common_notes(family: LawFamily, joint: Joint, draws: Draws) -> tuple[Note, 
         *search_notes(point),
         *conditioning_notes(joint.solved.family, point),
         *misfit_notes(joint.runs, point),
-        *outlying_notes(point.problem, point.free, joint.runs.index),
+        *outlying_notes(point.problem, *point.linearised, joint.runs.index),
         *level_notes(family, whole, point),
         *refit_notes(draws),
     )

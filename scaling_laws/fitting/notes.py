@@ -120,8 +120,7 @@ def conditioning_notes(family: LawFamily, solution: PointSolution) -> list[Note]
     """Coefficients that the runs do not tell, or tell only together."""
     if len(solution.free) < 2:
         return []
-    _, jacobian = solution.problem.residuals_with_jacobian(solution.free[None])
-    columns = (jacobian[0] * np.sqrt(solution.problem.weights)).T
+    columns = (solution.linearised[1] * np.sqrt(solution.problem.weights)).T
     columns = np.where(np.isfinite(columns), columns, 0.0)  # at the edge of where a law is defined
     lengths = np.linalg.norm(columns, axis=0)
     unmoved = [
@@ -152,7 +151,7 @@ def conditioning_notes(family: LawFamily, solution: PointSolution) -> list[Note]
 
 def misfit_notes(runs: Runs, solution: PointSolution) -> list[Note]:
     """Misfit beyond what replicates explain."""
-    residuals = solution.problem.residuals(solution.free[None])[0]
+    residuals, _ = solution.linearised
     found = lack_of_fit(residuals, runs.weights, hash_rows(runs.x), len(solution.free))
     if found is None or found.p_value > _LACK_OF_FIT:
         return []

@@ -354,9 +354,9 @@ def disturbance(
         As `draw_coefficients`.
     """
     problem, q = point.problem, len(point.free)
-    residuals, jacobian = problem.residuals_with_jacobian(point.free[None])
+    residuals, jacobian = point.linearised
     root = np.sqrt(problem.weights)
-    r, jac = residuals[0], jacobian[0][~at_bound(problem, point.free)]
+    r, jac = residuals, jacobian[~at_bound(problem, point.free)]
     rows = hash_rows([*problem.x, problem.y]) if rows is None else rows
     groups, trend, misfit = clusters, None, False
     if len(np.unique(clusters)) == len(clusters):
@@ -478,7 +478,7 @@ def coefficient_covariance(
     out = np.full((q, q), np.nan)
     if not len(inside):
         return out
-    jac = problem.residuals_with_jacobian(point.free[None])[1][0][inside]
+    jac = point.linearised[1][inside]
     _, group = np.unique(noise.clusters, return_inverse=True)
     scores = jac * problem.weights * noise.factor
     grouped = np.stack([np.bincount(group.ravel(), s) for s in scores])
@@ -533,8 +533,7 @@ def sandwich_covariance(
     inside = np.flatnonzero(~at_bound(problem, point.free))
     if not len(inside):
         return out
-    residuals, jac = problem.residuals_with_jacobian(point.free[None])
-    r, jac = residuals[0], jac[0][inside]
+    r, jac = point.linearised[0], point.linearised[1][inside]
     psi = problem.weights * np.clip(r, -problem.delta, problem.delta)
     bread = _bread(point, r, jac, psi, inside)
     unique, inverse = np.unique(clusters, return_inverse=True)

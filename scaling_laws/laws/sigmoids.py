@@ -131,7 +131,7 @@ def _hill_from_solved(coef: Coefs) -> dict[str, Any]:
     far = (np.abs(odds) > MOST_LOG * np.abs(d)) | (d == 0)
     side, power = np.sign(odds), np.where(far, np.abs(d) * (1.0 - share), 0.0)
     size = power
-    for _ in range(_MOST_STEPS):
+    for _ in range(_MOST_STEPS if far.any() else 0):
         size = power / logistic(side * MOST_LOG * size)
     d = np.where(far, np.copysign(size, d), d)
     log_scale = np.where(far, side * np.copysign(MOST_LOG, d), odds / np.where(far, 1.0, d))

@@ -26,6 +26,8 @@ _NEGLIGIBLE = 1e-13  # share of the objective that its rounding hides
 _STRAIGHT_ITERATIONS = 6  # then steps bend
 _GAUSS_NEWTON_ITERATIONS = 12  # then true second derivatives, for flat valleys
 _WINDOW, _STALLED = 20, 1e-11  # over so many iterations less than so much lower: a flat valley
+_SLIGHTEST = 1e-4  # squared length of a bend, of the step's: below, steps are straight
+_FIRST_DAMPING, _LEAST_DAMPING = 1e-3, 1e-12  # Marquardt's, of the scaled Hessian
 _AHEAD = 0.1  # share of a step over which its bend is measured
 
 
@@ -60,7 +62,7 @@ def solve_batch(
     shifts: Callable[[slice], Array] | None = None,
     tolerance: float = 1e-6,
     iterations: int = _MAX_ITERATIONS,
-    second_order: bool = True,
+    newton_after: int | None = _GAUSS_NEWTON_ITERATIONS,
     workers: int = 1,
     chunk: int | None = None,
 ) -> Solutions:
@@ -82,9 +84,9 @@ def solve_batch(
         Stop when the predicted change is below this share of a standard error (squared).
     iterations : int
         Most steps of a draw.
-    second_order : bool
-        Whether what has not converged soon takes true second derivatives, which cost as much as
-        all else together.
+    newton_after : int, optional
+        Iterations after which true second derivatives are taken, which cost as much as all else
+        together but converge at once near an optimum. None: never.
     workers : int
         Threads.
     chunk : int, optional
@@ -108,7 +110,7 @@ def solve_batch(
         turning = problem.delta if delta is None else delta[span, None]
         moved = None if shifts is None else shifts(span)
         return _Chunk(problem, start[span], w, turning, tolerance, moved).solve(
-            iterations, _GAUSS_NEWTON_ITERATIONS if second_order else iterations
+            iterations, iterations if newton_after is None else newton_after
         )
 
     if workers > 1 and len(spans) > 1:
@@ -166,12 +168,13 @@ class _Chunk:
         return residuals if self.shifts is None else residuals + self.shifts, jacobian
 
     def solve(self, iterations: int, first_order: int) -> Solutions:
-        for iteration in range(iterations):
-            if iteration % _WINDOW == 0:
-                self._leave_stalled()
-            if not len(self.alive):
-                break
-            self._iterate(iteration >= _STRAIGHT_ITERATIONS, iteration >= first_order)
+        with np.errstate(all="ignore"):  # what is not finite takes no step
+            for iteration in range(iterations):
+                if iteration % _WINDOW == 0:
+                    self._leave_stalled()
+                if not len(self.alive):
+                    break
+                self._iterate(iteration >= _STRAIGHT_ITERATIONS, iteration >= first_order)
         self.free[self.alive] = self.phi
         self.done_objective[self.alive] = self.objective
         return Solutions(self.free, self.done_objective, self.converged)
@@ -220,14 +223,15 @@ class _Chunk:
         problem = self.problem
         ends = np.clip(self.phi + step, problem.lower, problem.upper)
         step = ends - self.phi
-        with np.errstate(invalid="ignore", over="ignore"):
-            ahead = (self._residuals(self.phi + _AHEAD * step) - self.residuals) / _AHEAD
-            bend = 2.0 / _AHEAD * (ahead - np.einsum("kqn,kq->kn", self.jacobian, step))
-            pull = np.matmul(self.jacobian, (curvature * bend)[:, :, None])[:, :, 0]
-            turn, _ = self._step(pull, hessian, held)
-            unit = np.sqrt(np.abs(np.einsum("kqq->kq", hessian)))
-            size, bend_size = (np.linalg.norm(unit * move, axis=1) for move in (step, turn))
-        slight = bend_size <= size  # a series that converges
+        ahead = (self._residuals(self.phi + _AHEAD * step) - self.residuals) / _AHEAD
+        bend = 2.0 / _AHEAD * (ahead - np.einsum("kqn,kq->kn", self.jacobian, step))
+        pull = np.matmul(self.jacobian, (curvature * bend)[:, :, None])[:, :, 0]
+        turn, _ = self._step(pull, hessian, held)
+        unit = np.abs(np.einsum("kqq->kq", hessian))
+        size, bend_size = (np.einsum("kq,kq->k", unit * move, move) for move in (step, turn))
+        slight = (bend_size <= size) & (bend_size > _SLIGHTEST * size)  # a series that converges
+        if not slight.any():
+            return step
         bent = np.clip(ends + 0.5 * turn, problem.lower, problem.upper)
         straight_value, bent_value = (
             problem.objective_of(self._residuals(free), free, self.weights, self.delta)
@@ -245,15 +249,13 @@ class _Chunk:
         if self.robust:
             size = np.abs(r)
             psi = np.clip(r, -delta, delta)
-            with np.errstate(invalid="ignore"):
-                majorant = np.where(size > delta, delta / np.maximum(size, delta), 1.0)
+            majorant = np.where(size > delta, delta / np.maximum(size, delta), 1.0)
             mix = self.mix[:, None]
             curvature = w * ((1.0 - mix) * (size <= delta) + mix * majorant)
         else:
             psi, curvature = r, w
-        with np.errstate(invalid="ignore", over="ignore"):  # what is not finite takes no step
-            gradient = np.matmul(jac, (w * psi)[:, :, None])[:, :, 0]
-            hessian = np.matmul(jac * curvature[:, None, :], jac.transpose(0, 2, 1))
+        gradient = np.matmul(jac, (w * psi)[:, :, None])[:, :, 0]
+        hessian = np.matmul(jac * curvature[:, None, :], jac.transpose(0, 2, 1))
         prior = self.problem.prior_gradient(self.phi)
         if prior is not None:
             gradient, hessian = gradient + prior[0], hessian + prior[1]
@@ -266,33 +268,30 @@ class _Chunk:
         q = gradient.shape[1]
         diagonal = np.maximum(np.abs(np.einsum("kqq->kq", hessian)), 1e-300)
         unit = 1.0 / np.sqrt(diagonal)
-        with np.errstate(invalid="ignore", over="ignore"):  # what is not finite is left out below
-            scaled = hessian * unit[:, :, None] * unit[:, None, :]
-            right = np.where(held, 0.0, gradient * unit)
-        scaled[:, np.arange(q), np.arange(q)] += (self.damping + 1e-15)[:, None]
-        scaled = np.where(held[:, :, None] | held[:, None, :], 0.0, scaled)
-        scaled[:, np.arange(q), np.arange(q)] += held
+        scaled = hessian * unit[:, :, None] * unit[:, None, :]
+        right = gradient * unit
+        np.einsum("kqq->kq", scaled)[:] += (self.damping + 1e-15)[:, None]
+        if held.any():
+            right[held] = 0.0
+            scaled[held[:, :, None] | held[:, None, :]] = 0.0
+            np.einsum("kqq->kq", scaled)[:] += held
         finite = np.isfinite(scaled).all(axis=(1, 2)) & np.isfinite(right).all(axis=1)
-        scaled[~finite], right[~finite] = np.eye(q), 0.0
+        if not finite.all():
+            scaled[~finite], right[~finite] = np.eye(q), 0.0
         solution = _solve_symmetric(scaled, right)
         decrement = np.einsum("kq,kq->k", solution, right)
         return -solution * unit, decrement
 
     def _hold_at_bounds(self, gradient: Array, hessian: Array) -> NDArray[np.bool_]:
         """Put on its bound, and hold, what is pushed there over a negligible distance."""
-        least = _NEGLIGIBLE * self.objective[:, None]
-        curvature = np.abs(np.einsum("kqq->kq", hessian))
-
-        def reached(bound: Array) -> NDArray[np.bool_]:
-            with np.errstate(invalid="ignore", over="ignore"):
-                gap = np.abs(self.phi - bound)
-                cost = gap * np.abs(gradient) + gap * gap * curvature
-                return np.asarray((gap == 0) | (cost <= least))
-
-        low = (gradient > 0) & reached(self.problem.lower)
-        high = (gradient < 0) & reached(self.problem.upper)
-        moved = np.where(low, self.problem.lower, np.where(high, self.problem.upper, self.phi))
-        held = low | high
+        bound = np.where(gradient > 0, self.problem.lower, self.problem.upper)
+        gap = np.abs(self.phi - bound)
+        cost = gap * (np.abs(gradient) + gap * np.abs(np.einsum("kqq->kq", hessian)))
+        reached = (gap == 0) | (cost <= _NEGLIGIBLE * self.objective[:, None])
+        held: NDArray[np.bool_] = reached & (gradient != 0)
+        if not held.any():
+            return held
+        moved = np.where(held, bound, self.phi)
         if (moved != self.phi).any():  # far from a bound, a flat spot is no reason to jump there
             residuals = self._evaluate(moved)[0]
             found = self.problem.objective_of(residuals, moved, self.weights, self.delta)
@@ -301,7 +300,7 @@ class _Chunk:
             held[worse] &= (moved == self.phi)[worse]
             moved[worse] = self.phi[worse]
         self.phi = moved
-        return np.asarray(held)
+        return held
 
     def _take(
         self,
@@ -323,10 +322,10 @@ class _Chunk:
     def _adapt(self, better: NDArray[np.bool_]) -> None:
         mixed = self.mix < 1.0 if self.robust else np.zeros(len(self.mix), dtype=bool)
         more_mix = np.minimum(1.0, np.maximum(self.mix, 1e-2) * 10.0)
-        more_damping = np.maximum(self.damping * 10.0, 1e-3)
+        more_damping = np.where(self.damping > 0, self.damping * 10.0, _FIRST_DAMPING)
         self.damping = np.where(
             better,
-            np.where(self.damping > 1e-6, self.damping * 0.2, 0.0),
+            np.where(self.damping > _LEAST_DAMPING, self.damping * 0.2, 0.0),
             np.where(mixed, self.damping, more_damping),
         )
         if self.robust:

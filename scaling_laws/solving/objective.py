@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -115,15 +116,26 @@ class Problem:
         """Whether every coefficient is free."""
         return len(self.free) == len(self.offset)
 
-    @property
+    @cached_property
     def transformed_target(self) -> Array:
         """The target on the residual scale."""
-        return np.asarray(transform(self.y, self.residual, self.bounds))
+        with np.errstate(all="ignore"):
+            return np.asarray(_transform(self.y, self.residual, self.bounds))
+
+    @cached_property
+    def moved_by_log(self) -> list[int]:
+        """Positions of the coefficients that the solver moves by their logarithm."""
+        return np.flatnonzero(self.logs).tolist()
+
+    @cached_property
+    def has_priors(self) -> bool:
+        """Whether any coefficient has a prior."""
+        return bool(self.prior_precision.any())
 
     def full(self, free: Array) -> Array:
         """All coefficients ``(k, p)`` from the free ones ``(k, q)``."""
         out = free if self.identity else np.einsum("kq,pq->kp", free, self.matrix) + self.offset
-        if self.logs.any():
+        if self.moved_by_log:
             out = out.copy()
             with np.errstate(over="ignore"):
                 out[:, self.logs] = np.exp(out[:, self.logs])
@@ -141,13 +153,13 @@ class Problem:
         """Predictions ``(k, n)`` for free coefficients ``(k, q)``."""
         columns = [c[:, None] for c in self.full(free).T]
         value = self.family.evaluate(self.x, columns)
-        return np.broadcast_to(value, (len(free), len(self.y)))
+        return _broadcast(value, (len(free), len(self.y)))
 
     def residuals(self, free: Array) -> Array:
         """Residuals ``(k, n)``; not finite where the prediction leaves the residual's domain."""
         with np.errstate(all="ignore"):
-            predicted = transform(self.predict(free), self.residual, self.bounds)
-        return np.asarray(predicted - self.transformed_target)
+            predicted = _transform(self.predict(free), self.residual, self.bounds)
+            return np.asarray(predicted - self.transformed_target)
 
     def residuals_with_jacobian(self, free: Array) -> tuple[Array, Array]:
         """Residuals ``(k, n)`` and their derivative ``(k, q, n)`` in the free coefficients."""
@@ -156,7 +168,7 @@ class Problem:
         columns = [c[:, None] for c in full.T]
         with np.errstate(all="ignore"):
             value, derivatives = self.family.evaluate_with_jacobian(self.x, columns)
-            value = np.broadcast_to(value, shape)
+            value = _broadcast(value, shape)
             slope = transform_slope(value, self.residual, self.bounds)
             out = np.empty((shape[0], len(derivatives), shape[1]))
             for j, column in enumerate(derivatives):
@@ -164,8 +176,8 @@ class Problem:
                     out[:, j, :] = column
                 else:
                     np.multiply(column, slope, out=out[:, j, :])
-            residuals = transform(value, self.residual, self.bounds) - self.transformed_target
-            for j in np.flatnonzero(self.logs).tolist():
+            residuals = _transform(value, self.residual, self.bounds) - self.transformed_target
+            for j in self.moved_by_log:
                 out[:, j, :] *= full[:, j, None]
         if not self.identity:
             out = np.einsum("kpn,pq->kqn", out, self.matrix)
@@ -185,12 +197,12 @@ class Problem:
         """The objective from residuals already at hand; ``delta`` may be ``(k, 1)``."""
         w = self.weights if weights is None else weights
         with np.errstate(all="ignore"):
-            total = np.sum(w * rho(residuals, self.delta if delta is None else delta), axis=-1)
-        total = total + 0.5 * self._prior_terms(free)
+            total = (w * rho(residuals, self.delta if delta is None else delta)).sum(axis=-1)
+            total = total + 0.5 * self._prior_terms(free)
         return np.where(np.isfinite(total), total, np.inf)
 
     def _prior_terms(self, free: Array) -> Any:
-        if not self.prior_precision.any():
+        if not self.has_priors:
             return 0.0
         held = self.prior_precision > 0
         gap = self.full(free)[:, held] - self.prior_mean[held]
@@ -198,7 +210,7 @@ class Problem:
 
     def prior_gradient(self, free: Array) -> tuple[Array, Array] | None:
         """Gradient ``(k, q)`` and Gauss-Newton Hessian ``(k, q, q)`` of the priors, or None."""
-        if not self.prior_precision.any():
+        if not self.has_priors:
             return None
         held = self.prior_precision > 0
         full, matrix = self.full(free)[:, held], self.matrix[held]
@@ -211,13 +223,21 @@ class Problem:
 
 def transform(value: Any, residual: Residual, bounds: tuple[float, float]) -> Any:
     """Map a target to the residual scale (NaN outside its domain)."""
+    with np.errstate(all="ignore"):
+        return _transform(value, residual, bounds)
+
+
+def _transform(value: Any, residual: Residual, bounds: tuple[float, float]) -> Any:
     if residual == "linear":
         return value
-    with np.errstate(all="ignore"):
-        if residual == "log":
-            return np.log(value)
-        low, high = bounds
-        return np.log(value - low) - np.log(high - value)
+    if residual == "log":
+        return np.log(value)
+    low, high = bounds
+    return np.log(value - low) - np.log(high - value)
+
+
+def _broadcast(value: Any, shape: tuple[int, int]) -> Array:
+    return value if np.shape(value) == shape else np.broadcast_to(value, shape)
 
 
 def target_unit(residual: Residual, y: Array) -> float:
@@ -259,7 +279,8 @@ def rho(residuals: Array, delta: float | Array) -> Array:
     >>> rho(np.array([0.5, 3.0]), 1.0).tolist()
     [0.125, 2.5]
     """
-    if not np.isfinite(delta).any():
+    plain = delta == np.inf if isinstance(delta, float) else not np.isfinite(delta).any()
+    if plain:
         return 0.5 * residuals * residuals
     clipped = np.clip(residuals, -delta, delta)
     return clipped * (residuals - 0.5 * clipped)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,8 @@ _LEADERS = 8  # optima refined to the end
 _NEAR, _ALIKE = 1.1, 1e-3  # how high above the lowest, and how near to another is no other
 _MOST_OF_GIVEN = 2000  # evaluations of lmfit from a start that the user gave
 _MOST_TO_THE_END = 400  # iterations of the last refinement, along the flattest of valleys
+_NEWTON_NEAR = 2  # Gauss-Newton steps of a leader before true second derivatives
+_ROUNDING = 1e-14  # relative differences of objectives that mean nothing
 _EXACT = 1e-10  # residuals below this are rounding, not noise
 
 
@@ -54,6 +57,12 @@ class PointSolution:
     starts: int
     starts_agreeing: int
     converged: bool
+
+    @cached_property
+    def linearised(self) -> tuple[Array, Array]:
+        """Residuals ``(n,)`` at the optimum and their derivative ``(q, n)``."""
+        residuals, jacobian = self.problem.residuals_with_jacobian(self.free[None])
+        return residuals[0], jacobian[0]
 
 
 def solve_point(
@@ -97,7 +106,7 @@ def solve_point(
     starts = problem.reduced(given) if given is not None and not search else _starts(problem, given)
     coarse = thinned(problem, _COARSE_ROWS)
     if coarse is not problem:
-        starts = solve_batch(coarse, starts, tolerance=1e-3, second_order=False).free
+        starts = solve_batch(coarse, starts, tolerance=1e-3, newton_after=None).free
     problem = with_scale(problem, starts[:1], auto_delta, prior_sd)
     solved = _race(problem, starts)
     if not np.isfinite(solved.objective).any():
@@ -111,11 +120,11 @@ def solve_point(
     if auto_delta or prior_sd is not None:
         best = solved.free[[int(np.argmin(solved.objective))]]
         problem, best = _settle(problem, best, auto_delta, prior_sd)
-        solved = solve_batch(problem, solved.free, tolerance=1e-6, second_order=False)
+        solved = solve_batch(problem, solved.free, tolerance=1e-6, newton_after=None)
         leaders = np.concatenate([best, _leaders(solved)])
     else:
         leaders = _leaders(solved)
-    refined = solve_batch(problem, leaders, tolerance=1e-22)
+    refined = solve_batch(problem, leaders, tolerance=1e-22, newton_after=_NEWTON_NEAR)
     final = refined.only(int(np.argmin(refined.objective)))
     if use_lmfit:
         best = _refine_with_lmfit(problem, final.free)
@@ -135,12 +144,12 @@ def solve_point(
 
 def _race(problem: Problem, starts: Array) -> Solutions:
     """Solve all starts roughly, then those ahead to the end."""
-    rough = solve_batch(problem, starts, tolerance=1e-4, iterations=_LAP, second_order=False)
+    rough = solve_batch(problem, starts, tolerance=1e-4, iterations=_LAP, newton_after=None)
     order = np.argsort(rough.objective, kind="stable")
     ahead = rough.only(order[: max(_LEAST, len(starts) // 2)])
     if ahead.converged.all():
         return ahead
-    return solve_batch(problem, ahead.free, tolerance=1e-4, second_order=False)
+    return solve_batch(problem, ahead.free, tolerance=1e-4, newton_after=None)
 
 
 def _leaders(solved: Solutions) -> Array:
@@ -208,11 +217,20 @@ def _refine_with_lmfit(problem: Problem, free: Array, most: int = 100) -> Array:
     def point(values: Mapping[str, Any]) -> Array:
         return np.array([[float(values[n]) for n in names]])
 
+    seen: dict[bytes, tuple[Array, Array]] = {}  # both are asked for at every point
+
+    def at(values: Mapping[str, Any]) -> tuple[Array, Array]:
+        where = point(values)
+        if (key := where.tobytes()) not in seen:
+            seen.clear()
+            seen[key] = root_residuals(problem, where)
+        return seen[key]
+
     def residual(values: Mapping[str, Any]) -> Array:
-        return root_residuals(problem, point(values))[0]
+        return at(values)[0]
 
     def jacobian(values: Mapping[str, Any]) -> Array:
-        return root_residuals(problem, point(values))[1]
+        return at(values)[1]
 
     minimizer = lmfit.Minimizer(residual, parameters, nan_policy="propagate", calc_covar=False)
     try:
@@ -223,7 +241,8 @@ def _refine_with_lmfit(problem: Problem, free: Array, most: int = 100) -> Array:
     except (ValueError, np.linalg.LinAlgError, ZeroDivisionError):
         return free  # lmfit could not start here; the batched polish stands
     refined = np.clip(point(result.params), problem.lower, problem.upper)
-    return refined if problem.objective(refined)[0] < problem.objective(free)[0] else free
+    lower = problem.objective(refined)[0] < (1.0 - _ROUNDING) * problem.objective(free)[0]
+    return refined if lower else free
 
 
 def root_residuals(problem: Problem, free: Array) -> tuple[Array, Array]:
