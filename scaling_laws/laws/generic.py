@@ -28,6 +28,11 @@ def _log_linear(*values: Any) -> Any:
     return np.exp(constant + sum(c * x for c, x in zip(slopes, inputs, strict=True)))
 
 
+def _log_linear_derivatives(*values: Any) -> tuple[Any, list[Any]]:
+    value = _log_linear(*values)
+    return value, [value, *(x * value for x in values[: (len(values) - 1) // 2])]
+
+
 def _log_linear_build(inputs: tuple[str, ...]) -> _Built:
     coefficients = (slope("c0"), *(slope(f"c_{n}") for n in inputs))
     return coefficients, {"c0": 1.0} | _small_slopes(inputs)
@@ -47,6 +52,7 @@ def _log_linear_rescale(coef: Coefs, factors: Sequence[float]) -> dict[str, Any]
 log_linear = LawFamily(
     name="log_linear",
     function=_log_linear,
+    value_and_jacobian=_log_linear_derivatives,
     inputs=("params", "tokens", "flops"),
     build=_log_linear_build,
     formula=r"y = \exp(c_0 + \sum_i c_i x_i)",
@@ -147,6 +153,14 @@ def _product(*values: Any) -> Any:
     return size * np.exp(-sum(a * np.log(x) for a, x in zip(rates, inputs, strict=True)))
 
 
+def _product_derivatives(*values: Any) -> tuple[Any, list[Any]]:
+    n = (len(values) - 1) // 2
+    logs, size, rates = [np.log(x) for x in values[:n]], values[n], values[n + 1 :]
+    unit = np.exp(-sum(a * z for a, z in zip(rates, logs, strict=True)))
+    value = size * unit
+    return value, [unit, *(-z * value for z in logs)]
+
+
 def _product_build(inputs: tuple[str, ...]) -> _Built:
     rates = tuple(Coefficient(f"alpha_{n}", "exponent", -3.0, 3.0, "log") for n in inputs)
     return (amplitude("K"), *rates), {"K": 20.0} | {f"alpha_{n}": 0.05 for n in inputs}
@@ -161,6 +175,7 @@ def _product_rescale(coef: Coefs, factors: Sequence[float]) -> dict[str, Any]:
 product = LawFamily(
     name="product",
     function=_product,
+    value_and_jacobian=_product_derivatives,
     inputs=("params", "tokens"),
     build=_product_build,
     formula=r"y = K \prod_i x_i^{-\alpha_i}",
@@ -175,6 +190,12 @@ def _product_with_floor(*values: Any) -> Any:
     return values[n] + _product(*values[:n], *values[n + 1 :])
 
 
+def _product_with_floor_derivatives(*values: Any) -> tuple[Any, list[Any]]:
+    n = (len(values) - 2) // 2
+    value, columns = _product_derivatives(*values[:n], *values[n + 1 :])
+    return values[n] + value, [np.ones_like(value), *columns]
+
+
 def _product_with_floor_build(inputs: tuple[str, ...]) -> _Built:
     rates = tuple(exponent(f"alpha_{n}", (0.01, 1.0)) for n in inputs)
     example = {"E": 1.5, "K": 200.0} | {f"alpha_{n}": 0.12 for n in inputs}
@@ -184,6 +205,7 @@ def _product_with_floor_build(inputs: tuple[str, ...]) -> _Built:
 product_with_floor = LawFamily(
     name="product_with_floor",
     function=_product_with_floor,
+    value_and_jacobian=_product_with_floor_derivatives,
     inputs=("params", "tokens"),
     build=_product_with_floor_build,
     formula=r"y = E + K \prod_i x_i^{-\alpha_i}",
@@ -235,6 +257,18 @@ def _additive_power(*values: Any) -> Any:
     return total
 
 
+def _additive_power_derivatives(*values: Any) -> tuple[Any, list[Any]]:
+    n = (len(values) - 1) // 3
+    total, columns = values[n], []
+    for i, x in enumerate(values[:n]):
+        size, rate = values[n + 1 + 2 * i], values[n + 2 + 2 * i]
+        log_x = np.log(x)
+        unit = np.exp(-rate * log_x)
+        total = total + size * unit
+        columns += [unit, -size * unit * log_x]
+    return total, [np.ones_like(total), *columns]
+
+
 def _additive_power_build(inputs: tuple[str, ...]) -> _Built:
     terms = [(amplitude(f"A_{n}"), exponent(f"alpha_{n}")) for n in inputs]
     example = {"E": 1.5}
@@ -253,6 +287,7 @@ def _additive_power_rescale(coef: Coefs, factors: Sequence[float]) -> dict[str, 
 additive_power = LawFamily(
     name="additive_power",
     function=_additive_power,
+    value_and_jacobian=_additive_power_derivatives,
     inputs=("params", "tokens"),
     build=_additive_power_build,
     formula=r"y = E + \sum_i A_i x_i^{-\alpha_i}",
@@ -269,6 +304,13 @@ def _translog(*values: Any) -> Any:
     pairs = combinations_with_replacement(logs, 2)
     quadratic = sum(q * a * b for q, (a, b) in zip(values[2 * n + 1 :], pairs, strict=True))
     return np.exp(exponent_sum + quadratic)
+
+
+def _translog_derivatives(*values: Any) -> tuple[Any, list[Any]]:
+    n = next(m for m in range(1, len(values)) if 1 + 2 * m + m * (m + 1) // 2 == len(values))
+    logs, value = [np.log(x) for x in values[:n]], _translog(*values)
+    squares = (a * b for a, b in combinations_with_replacement(logs, 2))
+    return value, [value, *(z * value for z in (*logs, *squares))]
 
 
 def _translog_build(inputs: tuple[str, ...]) -> _Built:
@@ -296,6 +338,7 @@ def _translog_rescale(coef: Coefs, factors: Sequence[float]) -> dict[str, Any]:
 translog = LawFamily(
     name="translog",
     function=_translog,
+    value_and_jacobian=_translog_derivatives,
     inputs=("params", "tokens"),
     build=_translog_build,
     formula=r"\ln y = c_0 + \sum_i c_i \ln x_i + \sum_{i \le j} q_{ij} \ln x_i \ln x_j",

@@ -352,19 +352,21 @@ def second_order_terms(problem: Problem, free: Array, weighted_psi: Array) -> Ar
 
     Central differences of the Jacobian; what Gauss-Newton leaves out of the Hessian.
     """
-    q = free.shape[1]
+    k, q = free.shape
     if isinstance(problem.family.function, Tied):
         return _over_groups(problem, free, weighted_psi)
-    out = np.empty((len(free), q, q))
-    for j in range(q):
-        h = 1e-5 * np.maximum(np.abs(free[:, j]), 1e-4)
-        shifted = free.copy()
-        shifted[:, j] += h
-        _, above = problem.residuals_with_jacobian(shifted)
-        shifted[:, j] -= 2 * h
-        _, below = problem.residuals_with_jacobian(shifted)
-        change = (above - below) / (2 * h)[:, None, None]
-        out[:, j, :] = np.matmul(change, weighted_psi[:, :, None])[:, :, 0]
+    out = np.empty((k, q, q))
+    together = max(1, _ELEMENTS_PER_CHUNK // weighted_psi.size)  # coefficients
+    for first in range(0, q, together):
+        places = np.arange(first, min(first + together, q))
+        h = 1e-5 * np.maximum(np.abs(free[:, places]), 1e-4).T
+        shifted = np.repeat(free[None], 2 * len(places), axis=0).reshape(2, len(places), k, q)
+        shifted[0, np.arange(len(places)), :, places] += h
+        shifted[1, np.arange(len(places)), :, places] -= h
+        _, jacobian = problem.residuals_with_jacobian(shifted.reshape(-1, q))
+        above, below = jacobian.reshape(2, len(places), k, q, -1)
+        change = (above - below) / (2 * h)[:, :, None, None]
+        out[:, places, :] = np.matmul(change, weighted_psi[:, :, None])[..., 0].transpose(1, 0, 2)
     out = 0.5 * (out + out.transpose(0, 2, 1))
     out[~np.isfinite(out).all(axis=(1, 2))] = 0.0
     return out
