@@ -27,6 +27,7 @@ def _width(name: str, starts: tuple[float, float], meaning: str) -> Coefficient:
     return Coefficient(name, "shape", 1e-3, 10.0, None, starts, meaning)
 
 
+_STEEPEST = 24.0  # exponent in force that no run could tell from a steeper one
 _BEFORE = signed_exponent("c0", (-0.2, 1.0), "exponent before any break")
 
 
@@ -129,9 +130,10 @@ def _place(i: int, *, ordered: bool) -> Coefficient:
 
 def _breaks(count: int, *, ordered: bool) -> tuple[Coefficient, ...]:
     out: list[Coefficient] = [floor("E"), amplitude("A"), _BEFORE]
+    most = _STEEPEST if ordered else 2.0 * _STEEPEST  # exponents in force, or steps between two
     for i in range(1, count + 1):
         out += [
-            Coefficient(f"c{i}", "exponent", -6.0, 6.0, None, (-2.0, 2.0), f"added by break {i}"),
+            Coefficient(f"c{i}", "exponent", -most, most, None, (-2.0, 2.0), f"added by break {i}"),
             _place(i, ordered=ordered),
             _width(f"f{i}", (0.02, 1.0), f"width of break {i}, in e-folds"),
         ]
