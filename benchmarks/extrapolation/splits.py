@@ -45,10 +45,11 @@ def load_splits() -> Iterator[Split]:
     files: dict[str, pd.DataFrame] = {}
     for row in table.itertuples():
         frame = files.setdefault(row.file, pd.read_csv(DATA / row.file, low_memory=False))
-        yield _split(row, frame)
+        yield split_of(row, frame)
 
 
-def _split(row, frame: pd.DataFrame) -> Split:
+def split_of(row, frame: pd.DataFrame) -> Split:
+    """Return the split that a row of the file declares, of the table it names."""
     if row.filter:
         frame = frame.query(row.filter)
     if row.best_over:

@@ -2,9 +2,10 @@
 
     python benchmarks/groups/shared.py [--json results.json]
 
-`scalebench:parallel`: two corpora, parallel streams; `overtraining`: three training sets, each with
-the loss on its own held-out text, all three cut alike. Mean error is that of the logarithm of the
-loss; `covered` the share of held-out runs inside their 90 % interval.
+`scalebench:parallel`: two corpora, parallel streams. `overtraining`: three training sets, all cut
+alike, once with the loss of all three on one held-out text (seven texts), once each on its own as
+declared. Mean error is that of the logarithm of the loss; `covered` the share of held-out runs
+inside their 90 % interval.
 """
 
 from __future__ import annotations
@@ -19,31 +20,42 @@ import numpy as np
 import pandas as pd
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "extrapolation"))
-from splits import load_splits
+from splits import DATA, load_splits, split_of
 
 import scaling_laws as sl
 
 DRAWS = 100
+TEXTS = ("c4", "paloma_c4", "openlm", "redpajama", "refinedweb", "ptb", "code100")
+BOTH, EACH = ((), ("alpha", "beta")), ((), ("alpha",), ("beta",), ("alpha", "beta"))
 TABLES = {
-    "scalebench_parallel": ("parallel_streams", ((), ("alpha",), ("k",), ("alpha", "k"))),
-    "overtraining": ("chinchilla", ((), ("alpha",), ("beta",), ("alpha", "beta"))),
+    ("scalebench_parallel", None): ("parallel_streams", ((), ("alpha",), ("k",), ("alpha", "k"))),
+    ("overtraining", None): ("chinchilla", EACH),
+    **{("overtraining", f"loss_{text}"): ("chinchilla", BOTH) for text in TEXTS},
 }
 
 
-def tables(family: str) -> dict[str, tuple[pd.DataFrame, pd.DataFrame]]:
+def tables(family: str, target: str | None) -> dict[str, tuple[pd.DataFrame, pd.DataFrame]]:
     """Training and held-out runs of every kind of split, with a column ``group``."""
     found: dict[str, list] = {}
-    for split in load_splits():
-        if split.family == family:
-            label = {} if split.group else {"group": split.source.rpartition(":")[2]}
-            found.setdefault(split.kind, []).append(
-                (split.train.assign(**label), split.test.assign(**label), split.inputs)
-            )
+    for split in splits(family, target):
+        label = {} if split.group else {"group": split.source.rpartition(":")[2]}
+        found.setdefault(split.kind, []).append(
+            (split.train.assign(**label), split.test.assign(**label), split.inputs)
+        )
     return {
         kind: (pd.concat([p[0] for p in parts]).reset_index(drop=True),
                pd.concat([p[1] for p in parts]).reset_index(drop=True), parts[0][2])
         for kind, parts in found.items()
     }  # fmt: skip
+
+
+def splits(family: str, target: str | None):
+    """Declared splits of a family, of the declared target or of another column."""
+    if target is None:
+        return (s for s in load_splits() if s.family == family)
+    declared = pd.read_csv(DATA / "splits.csv", keep_default_na=False)
+    rows = declared[declared.family == family].assign(target=target)
+    return (split_of(row, pd.read_csv(DATA / row.file)) for row in rows.itertuples())
 
 
 def score(law: str, shared: tuple[str, ...], train: pd.DataFrame, test: pd.DataFrame, inputs):
@@ -72,19 +84,23 @@ def main() -> None:
     path = parser.parse_args().json
     warnings.simplefilter("ignore")
     found: dict[str, dict] = {}
-    for family, (law, ways) in TABLES.items():
-        for kind, (train, test, inputs) in tables(family).items():
+    for (family, target), (law, ways) in TABLES.items():
+        table = family if target is None else f"{family} {target}"
+        for kind, (train, test, inputs) in tables(family, target).items():
             for shared in ways:
-                name = f"{family}, {kind}, {'+'.join(shared) or 'nothing'} shared"
+                name = f"{table}, {kind}, {'+'.join(shared) or 'nothing'} shared"
                 found[name] = score(law, shared, train, test, inputs)
                 print(name, {k: v for k, v in found[name].items() if k != "coef"}, flush=True)
         for shared in ways:
             end = f"{'+'.join(shared) or 'nothing'} shared"
-            rows = [v for n, v in found.items() if n.startswith(family) and n.endswith(f", {end}")]
+            rows = [
+                v for n, v in found.items() if n.startswith(f"{table},") and n.endswith(f", {end}")
+            ]
+            rows = [v for v in rows if "held_out" in v]
             mean = {k: round(float(np.mean([r[k] for r in rows])), 5)
                     for k in ("mean_abs_error", "covered", "median_width")}  # fmt: skip
-            found[f"{family}, all splits, {end}"] = mean
-            print(family, end, mean, flush=True)
+            found[f"{table}, all splits, {end}"] = mean
+            print(table, end, mean, flush=True)
     path.write_text(json.dumps(found, indent=1) + "\n")
 
 

@@ -7,11 +7,12 @@ residuals over the same rows.
 
     python benchmarks/optimum/reference.py            # ours against the stored reference
     python benchmarks/optimum/reference.py --search   # what is missing of the reference; hours
-    python benchmarks/optimum/reference.py --plain 25 # every 25th pair by SciPy's own defaults
+    python benchmarks/optimum/reference.py --time 10  # every 10th pair: both, one after the other
 
 The reference is made to be fast: slopes of the law itself, compiled steps, 100 calls a start at
-most. ``--plain`` times what one would write without: `least_squares` as it comes, from the same
-starts.
+most. What is stored was timed over hours on a machine that did other work; ``--time`` searches
+again, with nothing between the two. ``--time 25 --plain`` does so with what one would write
+without such care: `least_squares` as it comes, from the same starts.
 """
 
 from __future__ import annotations
@@ -277,14 +278,16 @@ def by_set(table):
     return "\n".join(lines)
 
 
-def by_plain(every):
-    """How many times longer SciPy's defaults take from the same starts, and where they end."""
+def again(every, *, plain):
+    """How many times longer the reference takes just after ours, and where it ends."""
     pairs = [(family, data) for data in data_sets() for family in laws_for(data)][::every]
     times, higher = [], 0
     for family, data in pairs:
         value, seconds = ours(family, data)
         with np.errstate(all="ignore"):
-            found = search(family, data, crc32(f"{data.name} | {family.name}".encode()), plain=True)
+            found = search(
+                family, data, crc32(f"{data.name} | {family.name}".encode()), plain=plain
+            )
         times.append(found["seconds"] / seconds)
         higher += found["objective"] > value * (1.0 + WORSE)
     middle, low, high = np.percentile(times, [50, 25, 75])
@@ -298,11 +301,12 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--search", action="store_true", help="search what is not stored yet")
     parser.add_argument("--minutes", type=float, default=1e9, help="of searching at most")
-    parser.add_argument("--plain", type=int, help="time every so many-th pair by SciPy's defaults")
+    parser.add_argument("--time", type=int, help="search every so many-th pair again, for its time")
+    parser.add_argument("--plain", action="store_true", help="with --time: by SciPy's defaults")
     parser.add_argument("--share", type=int, nargs=2, default=(0, 1), help="this one, of so many")
     asked = parser.parse_args()
-    if asked.plain:
-        print(by_plain(asked.plain))
+    if asked.time:
+        print(again(asked.time, plain=asked.plain))
         return
     rows, stored = [], {}
     if STORED.exists():

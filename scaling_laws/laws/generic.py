@@ -167,8 +167,10 @@ def _product_build(inputs: tuple[str, ...]) -> _Built:
 
 
 def _product_rescale(coef: Coefs, factors: Sequence[float]) -> dict[str, Any]:
-    rates = [coef[n] for n in coef if n.startswith("alpha_")]
-    total = sum(a * np.log(s) for a, s in zip(rates, factors, strict=True))
+    """Of decay rates ``alpha_*`` and growth rates ``growth_*``."""
+    decay = [coef[n] for n in coef if n.startswith("alpha_")]
+    decay += [-coef[n] for n in coef if n.startswith("growth_")]
+    total = sum(a * np.log(s) for a, s in zip(decay, factors, strict=True))
     return {**coef, "K": coef["K"] * np.exp(total)}
 
 
@@ -229,12 +231,6 @@ def _product_with_overhead_build(inputs: tuple[str, ...]) -> _Built:
     return (overhead, amplitude("K"), *rates), example
 
 
-def _product_with_overhead_rescale(coef: Coefs, factors: Sequence[float]) -> dict[str, Any]:
-    rates = [coef[n] for n in coef if n.startswith("growth_")]
-    total = sum(r * np.log(s) for r, s in zip(rates, factors, strict=True))
-    return {**coef, "K": coef["K"] * np.exp(-total)}
-
-
 product_with_overhead = LawFamily(
     name="product_with_overhead",
     function=_product_with_overhead,
@@ -244,7 +240,7 @@ product_with_overhead = LawFamily(
     reference="Calotoiu et al. 2013, SC13: a constant and one term of the performance model normal "
     "form, with free powers",
     aliases=("power_with_overhead",),
-    rescale=_product_with_overhead_rescale,
+    rescale=_product_rescale,
 )
 
 
