@@ -110,7 +110,7 @@ def try_other(name: str, part: Split, target: str = "loss") -> Tried | None:
             errors.append(transform(value, problem.residual, problem.bounds) - actual)
         variance.append(trial.variance_at(x))
     beyond = [np.maximum(np.log(v / u.max()), 0.0) for u, v in zip(runs.x, x, strict=True)]
-    unit = target_unit(problem)
+    unit = target_unit(problem.residual, problem.y)
     return Tried(
         name, part.source, part.family, part.kind, cuts, trials, x, y,
         np.array(errors), np.concatenate(variance), np.max(beyond, axis=0) * unit,
