@@ -23,7 +23,7 @@ from scaling_laws.data.runs import hash_labels, hash_rows, mix_bits
 from scaling_laws.inference.noise import lack_of_fit
 from scaling_laws.inference.trend import NoiseTrend, noise_trend
 from scaling_laws.inference.variance import Components, components, leverage
-from scaling_laws.solving.batch import Solutions, joined, second_order_terms, solve_batch
+from scaling_laws.solving.batch import second_order_terms, solve_batch
 from scaling_laws.solving.objective import (
     EFFICIENCY,
     Array,
@@ -187,7 +187,15 @@ def draw_coefficients(
             change = _disturbing(noise, chosen, shared, single, seed)
             problem = pseudo_problem(point.problem, point.free)
         means = None if prior_sd is None else _moved_means(problem, prior_sd, chosen, draws, seed)
-        solved = _refits(problem, start[chosen], change, means, workers, chunk)
+        solved = solve_batch(
+            problem,
+            start[chosen],
+            change.weights,
+            shifts=change.shifts,
+            prior_means=means,
+            workers=workers,
+            chunk=chunk,
+        )
         failed += int(np.sum(~solved.converged))
         free[chosen] = solved.free
         if kind:
@@ -213,15 +221,6 @@ class _Change(NamedTuple):
     weights: Callable[[slice], Array] | None
     shifts: Callable[[slice], Array] | None
 
-    def of(self, j: int) -> _Change:
-        """Return those of draw ``j`` alone."""
-        weights, shifts = self
-        one = slice(j, j + 1)
-        return _Change(
-            None if weights is None else lambda _: weights(one),
-            None if shifts is None else lambda _: shifts(one),
-        )
-
 
 def _reweighting(problem: Problem, noise: Disturbance, chosen: NDArray[Any], seed: int) -> _Change:
     """Weights of the clusters in the chosen draws."""
@@ -242,31 +241,6 @@ def _disturbing(
         return noise.shifts(j, shared[j], single[j], seed)
 
     return _Change(None, shifts)
-
-
-def _refits(
-    problem: Problem,
-    start: Array,
-    change: _Change,
-    means: Array | None,
-    workers: int,
-    chunk: int | None,
-) -> Solutions:
-    """Refit all draws together or, where each has prior means of its own, one by one."""
-    if means is None:
-        return solve_batch(
-            problem,
-            start,
-            change.weights,
-            shifts=change.shifts,
-            workers=workers,
-            chunk=chunk,
-        )
-    parts = []
-    for j, mean in enumerate(means):
-        moved, (weights, shifts) = replace(problem, prior_mean=mean), change.of(j)
-        parts.append(solve_batch(moved, start[j : j + 1], weights, shifts=shifts))
-    return joined(parts)
 
 
 @dataclass(frozen=True, eq=False)

@@ -60,6 +60,7 @@ def solve_batch(
     *,
     delta: Array | None = None,
     shifts: Callable[[slice], Array] | None = None,
+    prior_means: Array | None = None,
     tolerance: float = 1e-6,
     iterations: int = _MAX_ITERATIONS,
     newton_after: int | None = _GAUSS_NEWTON_ITERATIONS,
@@ -80,6 +81,8 @@ def solve_batch(
         Huber's turning point of each draw. Default: the problem's own for all.
     shifts : callable slice -> ndarray, optional
         Added to the residuals of each draw, so that draws may differ in their targets.
+    prior_means : ndarray (k, p), optional
+        Means of the priors in each draw. Default: the problem's own for all.
     tolerance : float
         Stop when the predicted change is below this share of a standard error (squared).
     iterations : int
@@ -109,7 +112,8 @@ def solve_batch(
             w = weights[span]
         turning = problem.delta if delta is None else delta[span, None]
         moved = None if shifts is None else shifts(span)
-        return _Chunk(problem, start[span], w, turning, tolerance, moved).solve(
+        means = None if prior_means is None else prior_means[span]
+        return _Chunk(problem, start[span], w, turning, tolerance, moved, means).solve(
             iterations, iterations if newton_after is None else newton_after
         )
 
@@ -145,6 +149,7 @@ class _Chunk:
         delta: float | Array,
         tolerance: float,
         shifts: Array | None = None,
+        prior_means: Array | None = None,
     ) -> None:
         self.problem = problem
         self.delta = delta
@@ -155,17 +160,23 @@ class _Chunk:
         self.alive = np.arange(len(start))
         self.weights = weights
         self.shifts = shifts
+        self.prior_means = prior_means
         self.robust = bool(np.isfinite(delta).any())
         self.mix = np.full(len(start), 0.1 if self.robust else 0.0)
         self.damping = np.zeros(len(start))
         self.residuals, self.jacobian = self._evaluate(self.free)
-        self.objective = problem.objective_of(self.residuals, self.free, weights, delta)
+        self.objective = self._value(self.residuals, self.free)
         self.phi = self.free.copy()
         self.earlier = np.full(len(start), np.inf)
 
     def _evaluate(self, free: Array) -> tuple[Array, Array]:
         residuals, jacobian = self.problem.residuals_with_jacobian(free)
         return residuals if self.shifts is None else residuals + self.shifts, jacobian
+
+    def _value(self, residuals: Array, free: Array) -> Array:
+        return self.problem.objective_of(
+            residuals, free, self.weights, self.delta, self.prior_means
+        )
 
     def solve(self, iterations: int, first_order: int) -> Solutions:
         with np.errstate(all="ignore"):  # what is not finite takes no step
@@ -200,7 +211,7 @@ class _Chunk:
             step = self._bent(step, hessian, curvature, held)
         trial = np.clip(self.phi + step, self.problem.lower, self.problem.upper)
         residuals, jacobian = self._evaluate(trial)
-        objective = self.problem.objective_of(residuals, trial, self.weights, self.delta)
+        objective = self._value(residuals, trial)
         scale = self.objective / max(len(self.problem.y), 1)
         undamped = decrement * (1.0 + self.damping)  # what a full step would promise, at least
         small = undamped <= self.tolerance * scale
@@ -234,8 +245,7 @@ class _Chunk:
             return step
         bent = np.clip(ends + 0.5 * turn, problem.lower, problem.upper)
         straight_value, bent_value = (
-            problem.objective_of(self._residuals(free), free, self.weights, self.delta)
-            for free in (ends, bent)
+            self._value(self._residuals(free), free) for free in (ends, bent)
         )
         lower = slight & (bent_value < straight_value)
         return np.where(lower[:, None], bent - self.phi, step)
@@ -256,7 +266,7 @@ class _Chunk:
             psi, curvature = r, w
         gradient = np.matmul(jac, (w * psi)[:, :, None])[:, :, 0]
         hessian = np.matmul(jac * curvature[:, None, :], jac.transpose(0, 2, 1))
-        prior = self.problem.prior_gradient(self.phi)
+        prior = self.problem.prior_gradient(self.phi, self.prior_means)
         if prior is not None:
             gradient, hessian = gradient + prior[0], hessian + prior[1]
         return gradient, hessian, curvature, w * psi
@@ -294,7 +304,7 @@ class _Chunk:
         moved = np.where(held, bound, self.phi)
         if (moved != self.phi).any():  # far from a bound, a flat spot is no reason to jump there
             residuals = self._evaluate(moved)[0]
-            found = self.problem.objective_of(residuals, moved, self.weights, self.delta)
+            found = self._value(residuals, moved)
             most = self.objective * (1.0 + _SAME) + 1e-28 * np.sum(self.weights, axis=-1)
             worse = ~(found <= most)
             held[worse] &= (moved == self.phi)[worse]
@@ -343,6 +353,7 @@ class _Chunk:
         if isinstance(self.delta, np.ndarray):
             self.delta = self.delta[keep]
         self.shifts = None if self.shifts is None else self.shifts[keep]
+        self.prior_means = None if self.prior_means is None else self.prior_means[keep]
         for name in ("phi", "residuals", "jacobian", "objective", "earlier", "mix", "damping"):
             setattr(self, name, getattr(self, name)[keep])
 

@@ -193,30 +193,38 @@ class Problem:
         free: Array,
         weights: Array | None = None,
         delta: float | Array | None = None,
+        prior_mean: Array | None = None,
     ) -> Array:
-        """The objective from residuals already at hand; ``delta`` may be ``(k, 1)``."""
+        """The objective from residuals already at hand.
+
+        ``delta`` may be ``(k, 1)`` and ``prior_mean`` ``(k, p)``.
+        """
         w = self.weights if weights is None else weights
         with np.errstate(all="ignore"):
             total = (w * rho(residuals, self.delta if delta is None else delta)).sum(axis=-1)
-            total = total + 0.5 * self._prior_terms(free)
+            total = total + 0.5 * self._prior_terms(free, prior_mean)
         return np.where(np.isfinite(total), total, np.inf)
 
-    def _prior_terms(self, free: Array) -> Any:
+    def _prior_terms(self, free: Array, prior_mean: Array | None) -> Any:
         if not self.has_priors:
             return 0.0
         held = self.prior_precision > 0
-        gap = self.full(free)[:, held] - self.prior_mean[held]
+        mean = self.prior_mean if prior_mean is None else prior_mean
+        gap = self.full(free)[:, held] - mean[..., held]
         return np.sum(self.prior_precision[held] * gap * gap, axis=-1)
 
-    def prior_gradient(self, free: Array) -> tuple[Array, Array] | None:
+    def prior_gradient(
+        self, free: Array, prior_mean: Array | None = None
+    ) -> tuple[Array, Array] | None:
         """Gradient ``(k, q)`` and Gauss-Newton Hessian ``(k, q, q)`` of the priors, or None."""
         if not self.has_priors:
             return None
         held = self.prior_precision > 0
+        mean = self.prior_mean if prior_mean is None else prior_mean
         full, matrix = self.full(free)[:, held], self.matrix[held]
         slope = np.where(self.logs[held], full, 1.0)
         strength = self.prior_precision[held] * slope
-        gradient = np.einsum("kp,pq->kq", (full - self.prior_mean[held]) * strength, matrix)
+        gradient = np.einsum("kp,pq->kq", (full - mean[..., held]) * strength, matrix)
         hessian = np.einsum("pq,kp,pr->kqr", matrix, strength * slope, matrix)
         return gradient, hessian
 
