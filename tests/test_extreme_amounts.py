@@ -16,6 +16,7 @@ from simulate import grid_runs
 
 import scaling_laws as sl
 from scaling_laws.data.converting import as_text
+from scaling_laws.fitting.diagnostics import _in_standard_errors
 from scaling_laws.inference.resample import _inefficiency
 from scaling_laws.inference.trials import _check_written
 from scaling_laws.planning.checks import data_notes
@@ -219,6 +220,14 @@ def test_influence_where_the_law_overflows():
     found = sl.diagnose(sl.fit(grid_runs(noise=0.3), "translog", inputs=["params", "tokens"],
                                draws=0), {"params": 1e60, "tokens": 1e60})  # fmt: skip
     assert len(found.influence) == 64
+
+
+def test_a_run_of_infinite_influence_hides_no_other():
+    moves = np.array([[np.inf], [4.0], [0.5], [-0.5]])
+    ratios = _in_standard_errors(moves, np.ones(1))[:, 0]
+    assert ratios[0] == np.inf
+    assert ratios[1] > 4.0  # by the two others: their sum of squares is a half, times 3 / 4
+    assert ratios[1] == pytest.approx(4.0 / np.sqrt(0.5 * 3 / 4))
 
 
 @pytest.mark.parametrize("turning", [1e-12, 1e-7, 1e-5])

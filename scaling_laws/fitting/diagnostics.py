@@ -276,10 +276,13 @@ def _in_standard_errors(moves: Array, sizes: Array) -> Array:
     count = len(moves)
     with np.errstate(invalid="ignore", over="ignore"):
         squares = moves * moves
+        finite = np.isfinite(squares)  # one that is not says nothing about the others
+        squares = np.where(finite, squares, 0.0)
         others = np.maximum(squares.sum(axis=0) - squares, 0.0) * (count - 1) / count
-    stderr = np.sqrt(others)
-    told = stderr > 1e-9 * np.maximum(sizes, 1e-300)  # less is rounding
-    return np.where(told, moves / np.where(told, stderr, 1.0), 0.0)
+        stderr = np.sqrt(others)
+        told = finite & (stderr > 1e-9 * np.maximum(sizes, 1e-300))  # less is rounding
+        ratios = np.where(told, moves / np.where(told, stderr, 1.0), 0.0)
+    return np.where(finite, ratios, np.copysign(np.inf, moves))
 
 
 def _influence_notes(influence: pd.DataFrame) -> tuple[Note, ...]:
