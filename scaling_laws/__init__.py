@@ -52,11 +52,11 @@ if TYPE_CHECKING:
     from scaling_laws.fitting.fitter import Fitter as Fitter
     from scaling_laws.fitting.fitter import fit as fit
     from scaling_laws.fitting.groups import GroupedFit as GroupedFit
+    from scaling_laws.fitting.loading import load as load
     from scaling_laws.fitting.result import Fit as Fit
-    from scaling_laws.fitting.result import load as load
     from scaling_laws.fitting.selected_groups import GroupedSelection as GroupedSelection
     from scaling_laws.fitting.selection import Selection as Selection
-    from scaling_laws.fitting.selection import select as select
+    from scaling_laws.fitting.selector import select as select
     from scaling_laws.inference.backtest import backtest as backtest
     from scaling_laws.laws import published as published
     from scaling_laws.laws.family import Coefficient as Coefficient
@@ -157,9 +157,9 @@ _HOME = {
     "GroupedFit": "scaling_laws.fitting.groups",
     "GroupedSelection": "scaling_laws.fitting.selected_groups",
     "Fit": "scaling_laws.fitting.result",
-    "load": "scaling_laws.fitting.result",
+    "load": "scaling_laws.fitting.loading",
     "Selection": "scaling_laws.fitting.selection",
-    "select": "scaling_laws.fitting.selection",
+    "select": "scaling_laws.fitting.selector",
     "backtest": "scaling_laws.inference.backtest",
     "Coefficient": "scaling_laws.laws.family",
     "Law": "scaling_laws.laws.family",

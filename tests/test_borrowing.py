@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 import scaling_laws as sl
 from scaling_laws.fitting.groups import split_groups
-from scaling_laws.fitting.selection import Selector
+from scaling_laws.fitting.selector import Selector
 from scaling_laws.inference.borrowing import _typical, borrowed
 from scaling_laws.inference.trials import make_cuts, run_trial
 

@@ -186,7 +186,7 @@ class TestNoise:
         assert fit.noise == pytest.approx(0.002, rel=0.35)
 
     def test_files_of_the_first_format_are_read(self):
-        from scaling_laws.fitting.result import fit_from_dict
+        from scaling_laws.fitting.saved_fits import fit_from_dict
 
         fit = sl.fit(grid_runs(), "chinchilla", draws=10)
         data = fit.to_dict() | {"format": 1}

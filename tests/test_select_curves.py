@@ -10,7 +10,7 @@ import pytest
 
 import scaling_laws as sl
 from scaling_laws.errors import DataError
-from scaling_laws.fitting.selection import default_candidates
+from scaling_laws.fitting.candidates import default_candidates
 from scaling_laws.inference.calibration import Calibration, bundled_calibration
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"

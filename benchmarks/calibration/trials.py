@@ -24,13 +24,8 @@ from lcdb_curves import fold_of, load_curves  # noqa: E402
 from splits import Split, load_splits  # noqa: E402
 
 from scaling_laws.errors import ScalingLawError  # noqa: E402
-from scaling_laws.fitting.selection import (  # noqa: E402
-    Selector,
-    default_candidates,
-    on_log_scale,
-    try_all,
-    well_fed,
-)
+from scaling_laws.fitting.candidates import default_candidates, try_all, well_fed  # noqa: E402
+from scaling_laws.fitting.selector import Selector, on_log_scale  # noqa: E402
 from scaling_laws.inference.trials import Cuts, Trial, make_cuts, run_trial  # noqa: E402
 from scaling_laws.inference.weighing import target_unit  # noqa: E402
 from scaling_laws.solving.objective import transform  # noqa: E402

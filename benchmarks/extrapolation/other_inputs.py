@@ -24,7 +24,7 @@ sys.path[:0] = [str(ROOT)]
 from splits import Split, load_splits  # noqa: E402
 
 import scaling_laws as sl  # noqa: E402
-from scaling_laws.fitting.selection import default_candidates  # noqa: E402
+from scaling_laws.fitting.candidates import default_candidates  # noqa: E402
 from scaling_laws.inference.backtest import signed_error  # noqa: E402
 from scaling_laws.inference.calibration import Calibration, bundled_calibration  # noqa: E402
 

@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 
 from scaling_laws.errors import DataError, Note
+from scaling_laws.fitting.file_format import FORMAT_VERSION, write_json
 from scaling_laws.fitting.predicting import Predicts
-from scaling_laws.fitting.result import FORMAT_VERSION, Fit, fit_from_dict, write_json
+from scaling_laws.fitting.result import Fit
+from scaling_laws.fitting.saved_fits import fit_from_dict
 from scaling_laws.fitting.selection import Selection
 from scaling_laws.inference.chaining import (
     ChainedPredictive,

@@ -13,7 +13,9 @@ from numpy.typing import ArrayLike, NDArray
 from scaling_laws.data.runs import Runs, group_labels
 from scaling_laws.errors import DataError, FitError, Note, suggest
 from scaling_laws.fitting import text
-from scaling_laws.fitting.result import FORMAT_VERSION, Fit, fit_from_dict, write_json
+from scaling_laws.fitting.file_format import FORMAT_VERSION, write_json
+from scaling_laws.fitting.result import Fit
+from scaling_laws.fitting.saved_fits import fit_from_dict
 from scaling_laws.inference.interval import Kind
 from scaling_laws.laws.family import LawFamily
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from scaling_laws.errors import Note
-from scaling_laws.fitting.result import (
+from scaling_laws.fitting.file_format import (
     FORMAT_VERSION,
     array_of,
     check_draws,
@@ -24,7 +24,8 @@ from scaling_laws.fitting.result import (
     target_from_dict,
 )
 from scaling_laws.fitting.selected_groups import GroupedSelection, with_siblings
-from scaling_laws.fitting.selection import Selection, Selector
+from scaling_laws.fitting.selection import Selection
+from scaling_laws.fitting.selector import Selector
 from scaling_laws.inference.calibration import Calibration
 from scaling_laws.inference.interval import Predictive, Spread
 from scaling_laws.laws.combined import combine

@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 from scaling_laws.data.runs import Runs
 from scaling_laws.errors import DataError, FitError
 from scaling_laws.fitting import text
+from scaling_laws.fitting.candidates import try_all
+from scaling_laws.fitting.file_format import write_json
 from scaling_laws.fitting.groups import ByGroup
-from scaling_laws.fitting.result import write_json
-from scaling_laws.fitting.selection import Selection, Selector, select_tried, try_all
+from scaling_laws.fitting.selection import Selection
+from scaling_laws.fitting.selector import Selector, select_tried
 from scaling_laws.inference.borrowing import borrowed
 from scaling_laws.inference.trials import Trial, make_cuts, run_trial
 from scaling_laws.inference.weighing import pool, weigh

@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from scaling_laws.errors import Note, PlanError, ScalingLawError
+from scaling_laws.fitting.candidates import default_candidates
 from scaling_laws.fitting.fitter import fit
 from scaling_laws.fitting.result import Fit
-from scaling_laws.fitting.selection import Selection, default_candidates, select
+from scaling_laws.fitting.selection import Selection
+from scaling_laws.fitting.selector import select
 from scaling_laws.laws.family import Law
 from scaling_laws.loop.pool import Pool, Work, cheap_and_far_apart, make_pool
 from scaling_laws.planning.costs.cost import Cost
