@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, overload
 import numpy as np
 from numpy.typing import ArrayLike
 
-from scaling_laws.data.runs import Runs, hash_rows
+from scaling_laws.data.hashing import hash_rows
+from scaling_laws.data.runs import Runs
 from scaling_laws.errors import DataError, Note, suggest
 from scaling_laws.fitting.doubts import identification_notes, outlying_notes, rounding_notes
 from scaling_laws.fitting.notes import solution_notes, usable_clusters

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from scaling_laws.data.runs import Runs, group_labels
+from scaling_laws.data.labelling import group_labels
+from scaling_laws.data.runs import Runs
 from scaling_laws.errors import DataError, FitError, Note, suggest
 from scaling_laws.fitting import text
 from scaling_laws.fitting.file_format import FORMAT_VERSION, write_json

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from scaling_laws.data.runs import Runs, hash_rows
+from scaling_laws.data.hashing import hash_rows
+from scaling_laws.data.runs import Runs
 from scaling_laws.errors import Note
 from scaling_laws.inference.noise import lack_of_fit
 from scaling_laws.inference.resample import Draws

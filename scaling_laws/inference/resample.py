@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from scaling_laws.data.runs import hash_labels, hash_rows, mix_bits
+from scaling_laws.data.hashing import hash_labels, hash_rows, mix_bits
 from scaling_laws.inference.noise import lack_of_fit
 from scaling_laws.inference.trend import NoiseTrend, noise_trend
 from scaling_laws.inference.variance import Components, components, leverage

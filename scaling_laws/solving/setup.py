@@ -9,7 +9,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from scaling_laws.data.runs import Runs, check_runs, design_notes
+from scaling_laws.data.checking import check_runs
+from scaling_laws.data.runs import Runs, design_notes
 from scaling_laws.errors import DataError, LawError, Note, suggest
 from scaling_laws.laws.family import LawFamily
 from scaling_laws.laws.registry import get_law

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from scaling_laws.data.runs import hash_rows
+from scaling_laws.data.hashing import hash_rows
 from scaling_laws.inference.resample import keyed_ranks, keyed_uniforms
 from scaling_laws.laws.family import Array
 

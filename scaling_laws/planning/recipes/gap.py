@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scaling_laws.data.runs import Runs, hash_rows
+from scaling_laws.data.hashing import hash_rows
+from scaling_laws.data.runs import Runs
 from scaling_laws.errors import DataError, FitError
 from scaling_laws.inference.interval import Predictive
 from scaling_laws.inference.resample import cluster_weights, keyed_normals, keyed_ranks
