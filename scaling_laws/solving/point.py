@@ -124,8 +124,11 @@ def solve_point(
         leaders = np.concatenate([best, _leaders(solved)])
     else:
         leaders = _leaders(solved)
-    refined = solve_batch(problem, leaders, tolerance=1e-22, newton_after=_NEWTON_NEAR)
-    final = refined.only(int(np.argmin(refined.objective)))
+    refined = _refined(problem, leaders)
+    lowest = int(np.argmin(refined.objective))
+    final = refined.only(lowest)
+    if not final.converged[0]:
+        final = _at_the_end(problem, leaders[lowest], final)
     if use_lmfit:
         best = _refine_with_lmfit(problem, final.free)
         if given is not None and np.isfinite(given[0]).all():
@@ -162,6 +165,26 @@ def _leaders(solved: Solutions) -> Array:
         if gap > _ALIKE * solved.objective[i] and len(chosen) < _LEADERS:
             chosen.append(i)
     return solved.free[chosen]
+
+
+def _refined(problem: Problem, near: Array) -> Solutions:
+    return solve_batch(problem, near, tolerance=1e-22, newton_after=_NEWTON_NEAR)
+
+
+def _at_the_end(problem: Problem, begun: Array, unfinished: Solutions) -> Solutions:
+    """Look where a valley that is still being walked down ends: at a bound it runs towards."""
+    best = unfinished
+    for j, moved in enumerate((unfinished.free[0] - begun).tolist()):
+        bound = (problem.upper if moved > 0 else problem.lower)[j]
+        if moved == 0 or not np.isfinite(bound):
+            continue
+        there, lower, upper = unfinished.free[0].copy(), problem.lower.copy(), problem.upper.copy()
+        there[j] = lower[j] = upper[j] = bound
+        held = replace(problem, lower=lower, upper=upper)
+        found = solve_batch(held, there[None], tolerance=1e-10)
+        if found.objective[0] < best.objective[0]:
+            best = _refined(problem, found.free)
+    return best
 
 
 def _starts(problem: Problem, given: Array | None) -> Array:
