@@ -27,6 +27,8 @@ ONCE_MISSED = (  # by fewer or straighter searches
     "scalebench_sft:('MBZUAI/LaMini-GPT-124M', 'flan') | log_sigmoid",
     "scalebench_easy_question:conceptual_combinations | broken_power",
     "scalebench_easy_question:conceptual_combinations | broken_power_2",
+    "scalebench_easy_question:abstract_narrative_understanding | broken_power_2",
+    "lcdb:analcatdata_halloffame/966/RandomForestClassifier | log_sigmoid",
     "gemstones:hot | envelope",
     "routing:Hash | experts_two_rates",
 )
