@@ -230,6 +230,15 @@ def test_a_run_of_infinite_influence_hides_no_other():
     assert ratios[1] == pytest.approx(4.0 / np.sqrt(0.5 * 3 / 4))
 
 
+def test_no_run_is_influential_where_the_law_predicts_nothing():
+    table = pd.DataFrame({"params": np.geomspace(1e6, 1e9, 24), "tokens": np.tile([1e9, 3e9], 12)})
+    table["loss"] = 9.0 - 0.3 * np.log(table.params) - 0.01 * np.log(table.tokens)
+    fit = sl.fit(table, "semi_log", draws=0)
+    found = sl.diagnose(fit, {"params": 1e15, "tokens": 1e9})
+    assert found.influence["prediction"].isna().all()
+    assert "influential_run" not in {n.code for n in found.notes}
+
+
 @pytest.mark.parametrize("turning", [1e-12, 1e-7, 1e-5])
 def test_a_tiny_turning_point_is_the_median(turning):
     """Its variance over the mean's is pi / 2 for normal noise, and never negative."""

@@ -62,6 +62,39 @@ def test_same_bits_for_any_workers_and_chunks(name):
         np.testing.assert_array_equal(again.free, reference)
 
 
+def test_draws_with_priors_are_the_same_bits_alone_and_together():
+    """Each draw has prior means of its own; solved alone, it knows of no other."""
+    priors = {"alpha": (0.35, 0.002), "E": (1.7, 0.2)}
+    solution, runs = solved("chinchilla", priors=priors)
+    sd = Settings(priors=priors).prior_sd(solution.family)
+    alone, together = (
+        draw_coefficients(solution.point, runs.clusters, 40, 3, chunk=chunk, prior_sd=sd)
+        for chunk in (1, None)
+    )
+    np.testing.assert_array_equal(alone.free, together.free)
+    held = draw_coefficients(solution.point, runs.clusters, 40, 3)
+    assert held.free[:, 2].std() < together.free[:, 2].std()  # alpha, by a prior that stays
+
+
+def test_sums_of_many_priors_are_the_same_bits_alone_and_together():
+    """Eleven: sums of eight and more depend on how they lie in memory."""
+    names, rng = [f"input_{i}" for i in range(5)], np.random.default_rng(0)
+    table = pd.DataFrame(rng.uniform(1.0, 9.0, (40, 5)), columns=names)
+    family = sl.get_law("additive_power", names)
+    priors = dict.fromkeys(family.coefficient_names, (0.4, 0.1))
+    table["loss"] = family.evaluate([table[n].to_numpy() for n in names], [0.4] * 11)
+    setup = Settings(priors=priors, robust=None)
+    problem = setup.prepare(setup.check(table, family, "loss"), family).problem
+    problem = replace(problem, prior_precision=np.full(11, 0.3))
+    means = 0.4 + 0.1 * rng.standard_normal((60, 11))
+    alone, together = (
+        solve_batch(problem, np.full((60, 11), 0.4), prior_means=means, chunk=chunk)
+        for chunk in (1, None)
+    )
+    np.testing.assert_array_equal(alone.objective, together.objective)
+    np.testing.assert_array_equal(alone.free, together.free)
+
+
 def test_fits_do_not_depend_on_workers_or_row_order():
     table = grid_runs(noise=0.01)
     one = sl.fit(table, "chinchilla", draws=100)

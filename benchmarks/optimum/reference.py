@@ -37,6 +37,7 @@ STORED, RESULTS = HERE / "reference.jsonl", HERE / "results.json"
 STARTS, MOST_ROWS, MOST_CALLS = 200, 300, 100
 WORSE, OF_TOTAL = 1e-6, 1e-9  # relative to the reference; of the total sum of squares
 ANY_INPUTS = ("product", "product_with_floor", "additive_power", "translog", "log_linear")
+ADDED = ("c1", "c2", "c3")
 PROPORTIONS = ("mixture_additive", "mixture_exponential", "mixture_inverse")
 
 
@@ -177,6 +178,16 @@ def span(coefficient, y):
     return -size, size
 
 
+def limits(family, coefficient):
+    """Bounds of a coefficient; of exponents added by breaks, those that any order of them allows.
+
+    `broken_power_2` and `_3` bound the exponents in force at 24, which are sums of these.
+    """
+    if family.name in ("broken_power_2", "broken_power_3") and coefficient.name in ADDED:
+        return -6.0, 6.0
+    return coefficient.lower, coefficient.upper
+
+
 def free_to_raw(lower, upper):
     """Map a real line to the bounds: exponential where one is infinite, logistic where none is."""
     if not (np.isfinite(lower) or np.isfinite(upper)):
@@ -206,14 +217,14 @@ def random_starts(family, y, seed):
             drawn = np.exp(rng.uniform(np.log(max(low, 1e-6)), np.log(max(high, 2e-6)), STARTS))
         else:
             drawn = rng.uniform(low, high, STARTS)
-        columns.append([raw_to_free(v, c.lower, c.upper) for v in drawn])
+        columns.append([raw_to_free(v, *limits(family, c)) for v in drawn])
     return np.array(columns).T
 
 
 def search(family, data, seed, *, plain=False):
     """Least sum of squares of many local searches, and the processor time of all."""
     x, y = columns(family, data)
-    maps = [free_to_raw(c.lower, c.upper) for c in family.coefficients]
+    maps = [free_to_raw(*limits(family, c)) for c in family.coefficients]
 
     def residuals(theta):
         with np.errstate(all="ignore"):

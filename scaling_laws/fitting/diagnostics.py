@@ -282,7 +282,8 @@ def _in_standard_errors(moves: Array, sizes: Array) -> Array:
         stderr = np.sqrt(others)
         told = finite & (stderr > 1e-9 * np.maximum(sizes, 1e-300))  # less is rounding
         ratios = np.where(told, moves / np.where(told, stderr, 1.0), 0.0)
-    return np.where(finite, ratios, np.copysign(np.inf, moves))
+    ratios = np.where(finite, ratios, np.copysign(np.inf, moves))
+    return np.where(np.isnan(moves), np.nan, ratios)  # no prediction, with the run or without
 
 
 def _influence_notes(influence: pd.DataFrame) -> tuple[Note, ...]:

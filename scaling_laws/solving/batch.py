@@ -298,7 +298,7 @@ class _Chunk:
         gap = np.abs(self.phi - bound)
         cost = gap * (np.abs(gradient) + gap * np.abs(np.einsum("kqq->kq", hessian)))
         reached = (gap == 0) | (cost <= _NEGLIGIBLE * self.objective[:, None])
-        held: NDArray[np.bool_] = reached & (gradient != 0)
+        held: NDArray[np.bool_] = reached & ((gradient > 0) | (gradient < 0))
         if not held.any():
             return held
         moved = np.where(held, bound, self.phi)

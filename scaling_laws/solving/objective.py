@@ -210,7 +210,7 @@ class Problem:
             return 0.0
         held = self.prior_precision > 0
         mean = self.prior_mean if prior_mean is None else prior_mean
-        gap = self.full(free)[:, held] - mean[..., held]
+        gap = np.ascontiguousarray(self.full(free)[:, held] - mean[..., held])
         return np.sum(self.prior_precision[held] * gap * gap, axis=-1)
 
     def prior_gradient(
@@ -221,7 +221,7 @@ class Problem:
             return None
         held = self.prior_precision > 0
         mean = self.prior_mean if prior_mean is None else prior_mean
-        full, matrix = self.full(free)[:, held], self.matrix[held]
+        full, matrix = np.ascontiguousarray(self.full(free)[:, held]), self.matrix[held]
         slope = np.where(self.logs[held], full, 1.0)
         strength = self.prior_precision[held] * slope
         gradient = np.einsum("kp,pq->kq", (full - mean[..., held]) * strength, matrix)

@@ -176,7 +176,7 @@ def _at_the_end(problem: Problem, begun: Array, unfinished: Solutions) -> Soluti
     best = unfinished
     for j, moved in enumerate((unfinished.free[0] - begun).tolist()):
         bound = (problem.upper if moved > 0 else problem.lower)[j]
-        if moved == 0 or not np.isfinite(bound):
+        if moved == 0 or not np.isfinite(bound) or unfinished.free[0, j] == bound:
             continue
         there, lower, upper = unfinished.free[0].copy(), problem.lower.copy(), problem.upper.copy()
         there[j] = lower[j] = upper[j] = bound
@@ -253,7 +253,7 @@ def _refine_with_lmfit(problem: Problem, free: Array, most: int = 100) -> Array:
         return at(values)[0]
 
     def jacobian(values: Mapping[str, Any]) -> Array:
-        return at(values)[1]
+        return at(values)[1].copy()
 
     minimizer = lmfit.Minimizer(residual, parameters, nan_policy="propagate", calc_covar=False)
     try:
