@@ -86,17 +86,15 @@ def main() -> None:
     found: dict[str, dict] = {}
     for (family, target), (law, ways) in TABLES.items():
         table = family if target is None else f"{family} {target}"
-        for kind, (train, test, inputs) in tables(family, target).items():
+        cut = tables(family, target)
+        for kind, (train, test, inputs) in cut.items():
             for shared in ways:
                 name = f"{table}, {kind}, {'+'.join(shared) or 'nothing'} shared"
                 found[name] = score(law, shared, train, test, inputs)
                 print(name, {k: v for k, v in found[name].items() if k != "coef"}, flush=True)
         for shared in ways:
             end = f"{'+'.join(shared) or 'nothing'} shared"
-            rows = [
-                v for n, v in found.items() if n.startswith(f"{table},") and n.endswith(f", {end}")
-            ]
-            rows = [v for v in rows if "held_out" in v]
+            rows = [found[f"{table}, {kind}, {end}"] for kind in cut]
             mean = {k: round(float(np.mean([r[k] for r in rows])), 5)
                     for k in ("mean_abs_error", "covered", "median_width")}  # fmt: skip
             found[f"{table}, all splits, {end}"] = mean

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Collection, Mapping, Sequence, Set
+from dataclasses import asdict, is_dataclass
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
@@ -17,6 +18,7 @@ from scaling_laws.data.runs import Runs
 from scaling_laws.inference.interval import Predictive
 from scaling_laws.inference.law_error import LawError
 from scaling_laws.solving.objective import Array, Huber
+from scaling_laws.solving.setup import Settings
 
 FORMAT_VERSION = 2
 
@@ -55,8 +57,18 @@ def array_of(values: Any) -> Array:
     return array
 
 
+def options_to_dict(settings: Settings) -> dict[str, Any]:
+    """Return the options of a fitter or selector as a JSON-ready mapping."""
+    options = {n: getattr(settings, n) for n in type(settings).__dataclass_fields__}
+    made = {
+        n: asdict(v) if is_dataclass(v) and not isinstance(v, type) else v
+        for n, v in options.items()
+    }
+    return {n: plain(v) for n, v in made.items()}
+
+
 def options_from_dict(data: Mapping[str, Any]) -> dict[str, Any]:
-    """Restore the options of a fitter or selector."""
+    """Restore options from `options_to_dict`; a calibration is left as it is."""
     options = dict(data)
     options["robust"] = None if options["robust"] is None else Huber(**options["robust"])
     for name in ("bounds", "ties", "priors"):

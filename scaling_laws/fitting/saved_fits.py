@@ -15,6 +15,7 @@ from scaling_laws.fitting.file_format import (
     check_draws,
     law_error_from_dict,
     options_from_dict,
+    options_to_dict,
     plain,
     ranges_from_dict,
     report_of_file,
@@ -37,8 +38,6 @@ def fit_to_dict(fit: Fit, rows: bool | None = None) -> dict[str, Any]:
     from scaling_laws import __version__
 
     keep = rows if rows is not None else fit.runs is not None and len(fit.runs) <= _ROWS_KEPT
-    options = {n: getattr(fit.fitter, n) for n in fit.fitter.__dataclass_fields__}
-    options["robust"] = None if fit.fitter.robust is None else asdict(fit.fitter.robust)
     p = fit.predictive
     return {
         "format": FORMAT_VERSION,
@@ -46,7 +45,7 @@ def fit_to_dict(fit: Fit, rows: bool | None = None) -> dict[str, Any]:
         "version": __version__,
         "law": fit.law.to_dict(),
         "target": fit.target,
-        "options": {n: plain(v) for n, v in options.items()},
+        "options": options_to_dict(fit.fitter),
         "predictive": {
             "coef": plain(p.coef),
             "z_law": plain(p.z_law),

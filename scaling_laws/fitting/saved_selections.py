@@ -15,6 +15,7 @@ from scaling_laws.fitting.file_format import (
     check_draws,
     law_error_from_dict,
     options_from_dict,
+    options_to_dict,
     plain,
     ranges_from_dict,
     report_of_file,
@@ -38,10 +39,6 @@ def selection_to_dict(selection: Selection) -> dict[str, Any]:
     from scaling_laws import __version__
 
     p = selection.predictive
-    selector = selection.selector
-    options = {n: getattr(selector, n) for n in selector.__dataclass_fields__}
-    options["robust"] = None if selector.robust is None else asdict(selector.robust)
-    options["calibration"] = None if selector.calibration is None else asdict(selector.calibration)
     assert p.spread is not None
     return {
         "format": FORMAT_VERSION,
@@ -49,7 +46,7 @@ def selection_to_dict(selection: Selection) -> dict[str, Any]:
         "version": __version__,
         "target": selection.target,
         "along": selection.along,
-        "options": {n: plain(v) for n, v in options.items()},
+        "options": options_to_dict(selection.selector),
         "families": [_family_to_dict(f) for f in selection.families],
         "components": [_family_to_dict(f) for f in p.family.function.components],  # type: ignore[attr-defined]
         "predictive": {

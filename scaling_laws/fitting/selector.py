@@ -145,7 +145,7 @@ def select(
     A candidate is a law with a focus: rows weigh as their scale to that power, so that runs near
     the question count more. Laws that declare typical coefficients compete with and without
     leaning on them. Rolling-origin backtests give each a held-out error, shrunk to what it is
-    on other data sets; weights fall with its fifth power. The interval adds run noise, what the
+    on other data sets; weights fall with its eighth power. The interval adds run noise, what the
     coefficients may be, how candidates disagree, and an error of the laws themselves that grows
     with distance, at the rate by which backtests missed more than the rest explains.
 

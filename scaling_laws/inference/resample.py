@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -180,18 +180,18 @@ def draw_coefficients(
         chosen = np.flatnonzero(reweighted == kind)
         if not len(chosen):
             continue
+        weights = shifts = None
         if kind:
-            change = _reweighting(point.problem, noise, chosen, seed)
-            problem = point.problem
+            problem, weights = point.problem, _reweighting(point.problem, noise, chosen, seed)
         else:
-            change = _disturbing(noise, chosen, shared, single, seed)
             problem = pseudo_problem(point.problem, point.free)
+            shifts = _disturbing(noise, chosen, shared, single, seed)
         means = None if prior_sd is None else _moved_means(problem, prior_sd, chosen, draws, seed)
         solved = solve_batch(
             problem,
             start[chosen],
-            change.weights,
-            shifts=change.shifts,
+            weights,
+            shifts=shifts,
             prior_means=means,
             workers=workers,
             chunk=chunk,
@@ -215,32 +215,27 @@ def _moved_means(
     )
 
 
-class _Change(NamedTuple):
-    """Weights or disturbances of the draws of a span."""
-
-    weights: Callable[[slice], Array] | None
-    shifts: Callable[[slice], Array] | None
-
-
-def _reweighting(problem: Problem, noise: Disturbance, chosen: NDArray[Any], seed: int) -> _Change:
-    """Weights of the clusters in the chosen draws."""
+def _reweighting(
+    problem: Problem, noise: Disturbance, chosen: NDArray[Any], seed: int
+) -> Callable[[slice], Array]:
+    """Weights of the clusters in the chosen draws, of a span at a time."""
 
     def weights(span: slice) -> Array:
         return problem.weights * _weights(noise.clusters, chosen[span], seed)
 
-    return _Change(weights, None)
+    return weights
 
 
 def _disturbing(
     noise: Disturbance, chosen: NDArray[Any], shared: Array, single: Array, seed: int
-) -> _Change:
-    """Disturbances of the rows in the chosen draws."""
+) -> Callable[[slice], Array]:
+    """Disturbances of the rows in the chosen draws, of a span at a time."""
 
     def shifts(span: slice) -> Array:
         j = chosen[span]
         return noise.shifts(j, shared[j], single[j], seed)
 
-    return _Change(None, shifts)
+    return shifts
 
 
 @dataclass(frozen=True, eq=False)
@@ -330,7 +325,8 @@ def disturbance(
     problem, q = point.problem, len(point.free)
     residuals, jacobian = point.linearised
     root = np.sqrt(problem.weights)
-    r, jac = residuals, jacobian[~at_bound(problem, point.free)]
+    inside = np.flatnonzero(~at_bound(problem, point.free))
+    r, jac = residuals, jacobian[inside]
     rows = hash_rows([*problem.x, problem.y]) if rows is None else rows
     groups, trend, misfit = clusters, None, False
     if len(np.unique(clusters)) == len(clusters):
@@ -342,7 +338,7 @@ def disturbance(
     if trend is not None:
         factor = trend.factor(problem.family, values, problem.x)
     scaled = root / factor
-    prior = _prior_rows(point, ~at_bound(problem, point.free))
+    prior = _prior_rows(point, inside)
     found = components(scaled * r, (scaled * jac).T, groups, prior, problem.weights)
     count = len(np.unique(groups))
     return Disturbance(
@@ -382,7 +378,7 @@ def _free_squares(residuals: Array, jacobian: Array) -> Array:
     return np.asarray(residuals**2 / np.maximum(1.0 - taken, 0.05))
 
 
-def _prior_rows(point: PointSolution, inside: NDArray[np.bool_]) -> Array | None:
+def _prior_rows(point: PointSolution, inside: NDArray[np.intp]) -> Array | None:
     """Derivatives of the priors' residuals ``(p, q)``; None without priors."""
     problem = point.problem
     if not problem.prior_precision.any():
@@ -458,7 +454,7 @@ def coefficient_covariance(
     grouped = np.stack([np.bincount(group.ravel(), s) for s in scores])
     shared, single = noise.components.estimate
     meat = single**2 * scores @ scores.T + shared**2 * grouped @ grouped.T
-    prior = _prior_rows(point, ~at_bound(problem, point.free))
+    prior = _prior_rows(point, inside)
     bread = (jac * problem.weights) @ jac.T + (0.0 if prior is None else prior.T @ prior)
     inverse = _inverse(bread)
     meat = noise.inefficiency * meat + _prior_meat(point, inside, prior_sd)

@@ -293,8 +293,14 @@ additive_power = LawFamily(
 )
 
 
+def _translog_inputs(values: Sequence[Any]) -> int:
+    """How many of the arguments are inputs."""
+    count = len(values)
+    return next(m for m in range(1, count) if 1 + 2 * m + m * (m + 1) // 2 == count)
+
+
 def _translog(*values: Any) -> Any:
-    n = next(m for m in range(1, len(values)) if 1 + 2 * m + m * (m + 1) // 2 == len(values))
+    n = _translog_inputs(values)
     logs = [np.log(x) for x in values[:n]]
     exponent_sum = values[n] + sum(c * z for c, z in zip(values[n + 1 :], logs, strict=False))
     pairs = combinations_with_replacement(logs, 2)
@@ -303,8 +309,8 @@ def _translog(*values: Any) -> Any:
 
 
 def _translog_derivatives(*values: Any) -> tuple[Any, list[Any]]:
-    n = next(m for m in range(1, len(values)) if 1 + 2 * m + m * (m + 1) // 2 == len(values))
-    logs, value = [np.log(x) for x in values[:n]], _translog(*values)
+    logs = [np.log(x) for x in values[: _translog_inputs(values)]]
+    value = _translog(*values)
     squares = (a * b for a, b in combinations_with_replacement(logs, 2))
     return value, [value, *(z * value for z in (*logs, *squares))]
 

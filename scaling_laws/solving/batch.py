@@ -8,7 +8,7 @@ number of workers and any chunk size.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -122,11 +122,6 @@ def solve_batch(
             parts = list(pool.map(run, spans))
     else:
         parts = [run(span) for span in spans]
-    return joined(parts)
-
-
-def joined(parts: Sequence[Solutions]) -> Solutions:
-    """Return the draws of several solutions, one after another."""
     return Solutions(
         np.concatenate([p.free for p in parts]),
         np.concatenate([p.objective for p in parts]),

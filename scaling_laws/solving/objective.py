@@ -119,8 +119,7 @@ class Problem:
     @cached_property
     def transformed_target(self) -> Array:
         """The target on the residual scale."""
-        with np.errstate(all="ignore"):
-            return np.asarray(_transform(self.y, self.residual, self.bounds))
+        return np.asarray(transform(self.y, self.residual, self.bounds))
 
     @cached_property
     def moved_by_log(self) -> list[int]:
